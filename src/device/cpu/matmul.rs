@@ -1,0 +1,222 @@
+//! Matrix products by the `gemm` crate, cut into tiles by shape alone; an epilogue runs over a tile while it
+//! is in cache.
+
+use std::borrow::Cow;
+
+use half::{bf16, f16};
+use rayon::prelude::*;
+
+use super::{Call, Raw, chain};
+use crate::ops::matmul::{Extent, MatMul};
+use crate::tensor::DType;
+
+/// Elements of a tile of rows: it stays in a second-level cache until its epilogue has run.
+const TILE: usize = 128 * 1024;
+/// Least work of a task, in multiply-adds.
+const TASK: usize = 4 << 20;
+/// Inner length of one partial sum where the inner axis is what is long.
+const SPLIT: usize = 2048;
+
+pub fn run(op: &MatMul, call: &Call<'_>) {
+    let extent = op.extent(&call.inputs[0], &call.inputs[1]);
+    let (a, b) = (floats(call.reads[0]), floats(call.reads[1]));
+    let left = Matrix::new(&a, extent.m, extent.k, op.transpose_left);
+    let right = Matrix::new(&b, extent.k, extent.n, op.transpose_right);
+    let Extent { batch, m, n, k, shared_right } = extent;
+    if batch * m * n == 0 {
+        return;
+    }
+    for_each_task(batch, |member, parallel| {
+        let left = left.at(member * m * k);
+        let right = right.at(if shared_right { 0 } else { member * k * n });
+        let out = Out { call, base: member * m * n };
+        if !parallel {
+            let rows = (TILE / n).clamp(1, m);
+            for r0 in (0..m).step_by(rows) {
+                row_tile(&left, &right, r0, rows.min(m - r0), n, k, &out);
+            }
+        } else if k >= 2 * SPLIT && m * n <= 2 * TILE {
+            split_inner(&left, &right, m, n, k, &out);
+        } else if m < 64 && m * n * k > TASK {
+            split_columns(&left, &right, m, n, k, &out);
+        } else {
+            let rows = (TILE / n).max(TASK / (n * k.max(1))).next_multiple_of(16).min(m).max(1);
+            let rows = m.div_ceil(m.div_ceil(rows));
+            (0..m.div_ceil(rows)).into_par_iter().for_each(|t| {
+                let r0 = t * rows;
+                row_tile(&left, &right, r0, rows.min(m - r0), n, k, &out);
+            });
+        }
+    });
+}
+
+/// A batch is spread over threads as a whole; a single product is cut inside.
+fn for_each_task(batch: usize, product: impl Fn(usize, bool) + Sync) {
+    if batch == 1 {
+        product(0, true);
+    } else {
+        (0..batch).into_par_iter().for_each(|member| product(member, false));
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Matrix<'a> {
+    data: &'a [f32],
+    row_stride: isize,
+    column_stride: isize,
+}
+
+impl<'a> Matrix<'a> {
+    fn new(data: &'a [f32], rows: usize, columns: usize, transposed: bool) -> Self {
+        let (row_stride, column_stride) =
+            if transposed { (1, rows as isize) } else { (columns as isize, 1) };
+        Matrix { data, row_stride, column_stride }
+    }
+
+    fn at(&self, offset: usize) -> Self {
+        Matrix { data: &self.data[offset.min(self.data.len())..], ..*self }
+    }
+
+    fn from(&self, row: usize, column: usize) -> *const f32 {
+        let offset = row as isize * self.row_stride + column as isize * self.column_stride;
+        unsafe { self.data.as_ptr().offset(offset) }
+    }
+}
+
+struct Out<'a> {
+    call: &'a Call<'a>,
+    /// First element of this member of the batch.
+    base: usize,
+}
+
+impl Out<'_> {
+    /// The place for elements `start .. start + len` where the product can stand as it is.
+    fn plain(&self, start: usize, len: usize) -> Option<&mut [f32]> {
+        let raw = self.call.writes[0];
+        let plain = self.call.epilogue.is_none() && raw.dtype == DType::F32;
+        plain.then(|| unsafe { raw.slice_mut(self.base + start, len) })
+    }
+
+    /// Puts finished elements through the epilogue, or converts them.
+    fn finish(&self, start: usize, values: &[f32]) {
+        let range = self.base + start..self.base + start + values.len();
+        match self.call.epilogue {
+            Some(epilogue) => {
+                chain::run_range(epilogue, range, self.call.reads, self.call.writes, Some(values));
+            }
+            None => unsafe { convert(values, self.call.writes[0], range.start) },
+        }
+    }
+}
+
+unsafe fn convert(values: &[f32], raw: Raw, start: usize) {
+    match raw.dtype {
+        DType::F32 => unsafe { raw.slice_mut::<f32>(start, values.len()) }.copy_from_slice(values),
+        DType::F16 => {
+            let out: &mut [f16] = unsafe { raw.slice_mut(start, values.len()) };
+            out.iter_mut().zip(values).for_each(|(o, &v)| *o = f16::from_f32(v));
+        }
+        DType::BF16 => {
+            let out: &mut [bf16] = unsafe { raw.slice_mut(start, values.len()) };
+            out.iter_mut().zip(values).for_each(|(o, &v)| *o = bf16::from_f32(v));
+        }
+        DType::I32 => {}
+    }
+}
+
+fn row_tile(left: &Matrix, right: &Matrix, r0: usize, rows: usize, n: usize, k: usize, out: &Out) {
+    match out.plain(r0 * n, rows * n) {
+        Some(tile) => product(left, right, [r0, 0, 0], [rows, n, k], tile, n),
+        None => {
+            let mut tile = vec![0.0; rows * n];
+            product(left, right, [r0, 0, 0], [rows, n, k], &mut tile, n);
+            out.finish(r0 * n, &tile);
+        }
+    }
+}
+
+/// A few rows against a wide matrix: columns to tasks.
+fn split_columns(left: &Matrix, right: &Matrix, m: usize, n: usize, k: usize, out: &Out) {
+    let columns = (TASK / (m * k)).next_multiple_of(64).max(64);
+    let parts: Vec<Vec<f32>> = (0..n.div_ceil(columns))
+        .into_par_iter()
+        .map(|t| {
+            let c0 = t * columns;
+            let width = columns.min(n - c0);
+            let mut part = vec![0.0; m * width];
+            product(left, right, [0, c0, 0], [m, width, k], &mut part, width);
+            part
+        })
+        .collect();
+    let mut whole = vec![0.0; m * n];
+    for (t, part) in parts.iter().enumerate() {
+        let width = part.len() / m;
+        for (row, values) in part.chunks(width).enumerate() {
+            whole[row * n + t * columns..][..width].copy_from_slice(values);
+        }
+    }
+    out.finish(0, &whole);
+}
+
+/// A long inner axis: partial sums of fixed length, added in order.
+fn split_inner(left: &Matrix, right: &Matrix, m: usize, n: usize, k: usize, out: &Out) {
+    let parts: Vec<Vec<f32>> = (0..k.div_ceil(SPLIT))
+        .into_par_iter()
+        .map(|t| {
+            let k0 = t * SPLIT;
+            let mut part = vec![0.0; m * n];
+            product(left, right, [0, 0, k0], [m, n, SPLIT.min(k - k0)], &mut part, n);
+            part
+        })
+        .collect();
+    let mut parts = parts.into_iter();
+    let Some(mut sum) = parts.next() else { return };
+    for part in parts {
+        sum.iter_mut().zip(&part).for_each(|(s, p)| *s += p);
+    }
+    out.finish(0, &sum);
+}
+
+/// `out = left[r0.., k0..] right[k0.., c0..]`, row-major with `stride`.
+fn product(
+    left: &Matrix,
+    right: &Matrix,
+    [r0, c0, k0]: [usize; 3],
+    [m, n, k]: [usize; 3],
+    out: &mut [f32],
+    stride: usize,
+) {
+    debug_assert!(out.len() >= (m - 1) * stride + n);
+    unsafe {
+        gemm::gemm(
+            m,
+            n,
+            k,
+            out.as_mut_ptr(),
+            1,
+            stride as isize,
+            false,
+            left.from(r0, k0),
+            left.column_stride,
+            left.row_stride,
+            right.from(k0, c0),
+            right.column_stride,
+            right.row_stride,
+            0.0,
+            1.0,
+            false,
+            false,
+            false,
+            gemm::Parallelism::None,
+        );
+    }
+}
+
+fn floats<'a>(raw: Raw) -> Cow<'a, [f32]> {
+    match raw.dtype {
+        DType::F32 => Cow::Borrowed(unsafe { raw.slice() }),
+        DType::F16 => unsafe { raw.slice::<f16>() }.iter().map(|v| v.to_f32()).collect(),
+        DType::BF16 => unsafe { raw.slice::<bf16>() }.iter().map(|v| v.to_f32()).collect(),
+        DType::I32 => unsafe { raw.slice::<i32>() }.iter().map(|&v| v as f32).collect(),
+    }
+}

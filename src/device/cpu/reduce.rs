@@ -1,0 +1,131 @@
+//! Reductions in parts of fixed length, joined in order; sums of parts are added in f64.
+
+use rayon::prelude::*;
+
+use super::Call;
+use crate::ops::reduce::{Reduce, Reduction};
+
+/// Elements summed in f32 lanes before they go to f64.
+const PART: usize = 4096;
+const LANES: usize = 16;
+
+pub fn run(op: &Reduce, call: &Call<'_>) {
+    let x = call.f32(0);
+    let groups = Groups::new(&call.inputs[0].shape, &op.axes);
+    let out = call.out();
+    match groups.0.as_slice() {
+        [] => out.copy_from_slice(x),
+        [one] => one.reduce(op.kind, x, out),
+        // Several separate groups of axes: from the last to the first.
+        [first, rest @ ..] => {
+            let mut held = x.to_vec();
+            for group in rest.iter().rev() {
+                let mut next = vec![0.0; group.before * group.after];
+                group.reduce(op.kind, &held, &mut next);
+                held = next;
+            }
+            first.reduce(op.kind, &held, out);
+        }
+    }
+}
+
+/// Neighbouring reduced axes as one: elements before, along, after (later groups already reduced).
+struct Group {
+    before: usize,
+    along: usize,
+    after: usize,
+}
+
+struct Groups(Vec<Group>);
+
+impl Groups {
+    fn new(shape: &[usize], axes: &[usize]) -> Self {
+        let mut groups: Vec<Group> = vec![];
+        let mut previous = None;
+        for &axis in axes {
+            let kept_after =
+                (axis + 1..shape.len()).filter(|i| !axes.contains(i)).map(|i| shape[i]).product();
+            let before = shape[..axis].iter().product();
+            match groups.last_mut() {
+                Some(group) if previous == Some(axis.wrapping_sub(1)) => group.along *= shape[axis],
+                _ => groups.push(Group { before, along: shape[axis], after: kept_after }),
+            }
+            previous = Some(axis);
+        }
+        Groups(groups)
+    }
+}
+
+impl Group {
+    fn reduce(&self, kind: Reduction, x: &[f32], out: &mut [f32]) {
+        let &Group { before, along, after } = self;
+        let start = if kind == Reduction::Sum { 0.0 } else { f32::NEG_INFINITY };
+        if along == 0 || before * after == 0 {
+            out.fill(start);
+        } else if after == 1 {
+            let whole = |row: &[f32]| -> f32 {
+                let parts = row.par_chunks(64 * PART).map(|c| part_of_row(kind, c)).collect::<Vec<f64>>();
+                parts.into_iter().reduce(|a, b| join(kind, a, b)).unwrap_or(0.0) as f32
+            };
+            if before == 1 {
+                out[0] = whole(x);
+            } else {
+                let rows = (PART / along).max(1);
+                out.par_chunks_mut(rows).zip(x.par_chunks(rows * along)).for_each(|(out, x)| {
+                    for (o, row) in out.iter_mut().zip(x.chunks(along)) {
+                        *o = part_of_row(kind, row) as f32;
+                    }
+                });
+            }
+        } else {
+            let rows = (16 * PART / after).max(1);
+            for (out, x) in out.chunks_mut(after).zip(x.chunks(along * after)) {
+                let parts: Vec<Vec<f32>> =
+                    x.par_chunks(rows * after).map(|x| columns(kind, x, after)).collect();
+                out.fill(start);
+                let mut sums = vec![start as f64; after];
+                for part in &parts {
+                    sums.iter_mut().zip(part).for_each(|(s, &p)| *s = join(kind, *s, p as f64));
+                }
+                out.iter_mut().zip(&sums).for_each(|(o, &s)| *o = s as f32);
+            }
+        }
+    }
+}
+
+fn join(kind: Reduction, a: f64, b: f64) -> f64 {
+    match kind {
+        Reduction::Sum => a + b,
+        Reduction::Max if a.is_nan() || b.is_nan() => f64::NAN,
+        Reduction::Max => a.max(b),
+    }
+}
+
+fn part_of_row(kind: Reduction, row: &[f32]) -> f64 {
+    let start = if kind == Reduction::Sum { 0.0 } else { f64::NEG_INFINITY };
+    row.chunks(PART).fold(start, |total, part| {
+        let mut lanes = [start as f32; LANES];
+        let whole = part.chunks_exact(LANES);
+        let rest = whole.remainder();
+        for chunk in whole {
+            accumulate(kind, &mut lanes, chunk);
+        }
+        accumulate(kind, &mut lanes, rest);
+        lanes.iter().fold(total, |total, &lane| join(kind, total, lane as f64))
+    })
+}
+
+fn columns(kind: Reduction, x: &[f32], after: usize) -> Vec<f32> {
+    let mut sums = x[..after].to_vec();
+    for row in x[after..].chunks(after) {
+        accumulate(kind, &mut sums, row);
+    }
+    sums
+}
+
+fn accumulate(kind: Reduction, into: &mut [f32], x: &[f32]) {
+    match kind {
+        Reduction::Sum => into.iter_mut().zip(x).for_each(|(s, &v)| *s += v),
+        Reduction::Max => into.iter_mut().zip(x).for_each(|(s, &v)| *s = crate::ops::vocabulary::single::max(v, *s)),
+    }
+}

@@ -1,0 +1,69 @@
+//! Devices: allocate, copy, load a program, replay it. A device knows launches and buffers; it knows no
+//! network and no tape. CPU now; CUDA and wgpu implement the same two traits.
+
+pub mod cpu;
+
+use std::any::Any;
+use std::sync::Arc;
+
+use crate::plan::Program;
+use crate::{Error, Result};
+
+/// Memory on a device that outlives programs: parameters, moments. Shared by every program that names it.
+pub trait Memory: Any + Send + Sync {
+    fn len(&self) -> usize;
+
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+pub trait Device: Send + Sync {
+    /// As the user names it: `cpu`.
+    fn name(&self) -> &str;
+
+    /// One line about the hardware.
+    fn describe(&self) -> String;
+
+    /// Zero-filled.
+    fn allocate(&self, bytes: usize) -> Result<Arc<dyn Memory>>;
+
+    fn write(&self, memory: &Arc<dyn Memory>, bytes: &[u8]) -> Result<()>;
+
+    fn read(&self, memory: &Arc<dyn Memory>, bytes: &mut [u8]) -> Result<()>;
+
+    /// Makes a program ready to replay; `states` has one memory for each of [`Program::states`].
+    fn load(&self, program: Arc<Program>, states: Vec<Arc<dyn Memory>>) -> Result<Box<dyn Executable>>;
+}
+
+/// A loaded program. Replays do not overlap.
+pub trait Executable: Send {
+    /// Copies a value into an input buffer for the next replay.
+    fn feed(&mut self, input: usize, bytes: &[u8]) -> Result<()>;
+
+    /// All launches in order.
+    fn replay(&mut self) -> Result<()>;
+
+    /// One launch, for runs that look at every value.
+    fn launch(&mut self, at: usize) -> Result<()>;
+
+    /// Copies a buffer of the last replay out.
+    fn fetch(&mut self, buffer: usize, bytes: &mut [u8]) -> Result<()>;
+}
+
+/// The device called `name`.
+pub fn open(name: &str) -> Result<Arc<dyn Device>> {
+    match name {
+        "auto" | "cpu" => Ok(Arc::new(cpu::Cpu::new())),
+        "cuda" | "wgpu" => Err(Error::Device {
+            device: name.into(),
+            problem: "this build has no such device yet; use --device cpu".into(),
+        }),
+        other => Err(Error::usage(format!("there is no device called {other:?}; `kinesome devices` lists them"))),
+    }
+}
+
+/// Every device of this machine.
+pub fn all() -> Vec<Arc<dyn Device>> {
+    vec![Arc::new(cpu::Cpu::new())]
+}

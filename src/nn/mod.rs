@@ -1,0 +1,7 @@
+//! Layers: what networks are made of. A layer records itself onto a tape under the names that its parameters
+//! have in checkpoints; it knows no device and no method.
+
+pub mod encoding;
+pub mod mlp;
+
+pub use mlp::{Activation, Mlp, linear};

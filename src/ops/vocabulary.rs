@@ -1,0 +1,261 @@
+//! The words that a row of the expression table may use, besides `+ - * /`, comparisons, `let` and float
+//! literals. `single` is what the CPU runs and what the GPU preludes spell out again; `double` is the oracle's.
+//!
+//! exp, log, sin, cos, tanh and erf are polynomials rather than library calls so that loops over them
+//! vectorise and every device computes the same thing. Only [`single::pow2`], [`single::exponent`] and
+//! [`single::mantissa`] touch the bits of a float; a new device writes those three and takes over the rest.
+
+/// f32, polynomial.
+pub mod single {
+    pub const PI: f32 = std::f32::consts::PI;
+
+    #[inline(always)]
+    pub fn sqrt(x: f32) -> f32 {
+        x.sqrt()
+    }
+    #[inline(always)]
+    pub fn rsqrt(x: f32) -> f32 {
+        1.0 / x.sqrt()
+    }
+    #[inline(always)]
+    pub fn abs(x: f32) -> f32 {
+        x.abs()
+    }
+    #[inline(always)]
+    pub fn floor(x: f32) -> f32 {
+        x.floor()
+    }
+    /// `if_true` where `condition` holds, else `if_false`: WGSL's argument order.
+    #[inline(always)]
+    pub fn select(if_false: f32, if_true: f32, condition: bool) -> f32 {
+        if condition { if_true } else { if_false }
+    }
+    /// NaN passes through, as in the reference frameworks.
+    #[inline(always)]
+    pub fn max(a: f32, b: f32) -> f32 {
+        select(b, a, a > b || is_nan(a))
+    }
+    #[inline(always)]
+    pub fn min(a: f32, b: f32) -> f32 {
+        select(b, a, a < b || is_nan(a))
+    }
+    #[inline(always)]
+    pub fn is_nan(x: f32) -> bool {
+        x.is_nan()
+    }
+    #[inline(always)]
+    pub fn sign(x: f32) -> f32 {
+        select(select(0.0, -1.0, x < 0.0), 1.0, x > 0.0)
+    }
+
+    /// 2^n for an integral n in [-126, 127].
+    #[inline(always)]
+    pub fn pow2(n: f32) -> f32 {
+        f32::from_bits(((n + 127.0) as i32 as u32) << 23)
+    }
+    /// e of x = m 2^e with m in [1/sqrt 2, sqrt 2), for a normal x > 0.
+    #[inline(always)]
+    pub fn exponent(x: f32) -> f32 {
+        ((x.to_bits().wrapping_sub(0x3f35_04f3) as i32) >> 23) as f32
+    }
+    #[inline(always)]
+    pub fn mantissa(x: f32) -> f32 {
+        let shifted = x.to_bits().wrapping_sub(0x3f35_04f3);
+        f32::from_bits((shifted & 0x007f_ffff).wrapping_add(0x3f35_04f3))
+    }
+
+    /// Relative error below 2e-7. Above 88.72 infinity, below -87.33 zero (results there would be subnormal).
+    #[inline(always)]
+    #[allow(clippy::excessive_precision)]
+    pub fn exp(x: f32) -> f32 {
+        // Clamped so that 2^n stays a normal number in two halves; the ends are set by the selects below.
+        let c = select(select(x, -88.0, x < -88.0), 89.0, x > 89.0);
+        let n = floor(c * 1.442_695_04 + 0.5);
+        let r = (c - n * 0.693_359_375) + n * 2.121_944_4e-4;
+        let p = 1.987_569_15e-4;
+        let p = p * r + 1.398_199_95e-3;
+        let p = p * r + 8.333_451_9e-3;
+        let p = p * r + 4.166_579_6e-2;
+        let p = p * r + 1.666_666_55e-1;
+        let p = p * r + 5.000_000_1e-1;
+        let y = (p * r * r + r) + 1.0;
+        let half_n = floor(n * 0.5);
+        let scaled = y * pow2(half_n) * pow2(n - half_n);
+        let y = select(scaled, 0.0, x < -87.33);
+        let y = select(y, f32::INFINITY, x > 88.722_8);
+        select(y, x, is_nan(x))
+    }
+
+    /// Natural logarithm; -inf at 0, NaN below. Subnormal arguments count as zero.
+    #[inline(always)]
+    #[allow(clippy::excessive_precision)]
+    pub fn log(x: f32) -> f32 {
+        let e = exponent(x);
+        let f = mantissa(x) - 1.0;
+        let z = f * f;
+        let p = 7.037_683_6e-2;
+        let p = p * f - 1.151_461_0e-1;
+        let p = p * f + 1.167_699_9e-1;
+        let p = p * f - 1.242_014_1e-1;
+        let p = p * f + 1.424_932_3e-1;
+        let p = p * f - 1.666_805_8e-1;
+        let p = p * f + 2.000_071_5e-1;
+        let p = p * f - 2.499_999_4e-1;
+        let p = p * f + 3.333_333_1e-1;
+        let y = f * z * p;
+        let y = y + e * -2.121_944_4e-4 - 0.5 * z;
+        let y = f + y + e * 0.693_359_375;
+        let y = select(y, f32::NEG_INFINITY, x < 1.175_494_4e-38);
+        let y = select(y, f32::NAN, x < 0.0);
+        let y = select(y, x, x > 3.402_823_5e38);
+        select(y, x, is_nan(x))
+    }
+
+    /// Quadrant and remainder in [-pi/4, pi/4], good to 1e-7 for |x| < 8192.
+    #[inline(always)]
+    #[allow(clippy::excessive_precision)]
+    fn quadrant(x: f32) -> (f32, f32) {
+        let n = floor(x * 0.636_619_77 + 0.5);
+        let r = ((x - n * 1.570_312_5) - n * 4.837_512_97e-4) - n * 7.549_789_95e-8;
+        (n - 4.0 * floor(n * 0.25), r)
+    }
+    #[inline(always)]
+    #[allow(clippy::excessive_precision)]
+    fn sin_core(r: f32) -> f32 {
+        let z = r * r;
+        ((-1.951_529_59e-4 * z + 8.332_160_9e-3) * z - 1.666_665_46e-1) * z * r + r
+    }
+    #[inline(always)]
+    #[allow(clippy::excessive_precision)]
+    fn cos_core(r: f32) -> f32 {
+        let z = r * r;
+        ((2.443_315_71e-5 * z - 1.388_731_63e-3) * z + 4.166_664_57e-2) * z * z - 0.5 * z + 1.0
+    }
+    /// Absolute error below 2e-7 for |x| < 8192; larger arguments lose accuracy in proportion.
+    #[inline(always)]
+    pub fn sin(x: f32) -> f32 {
+        let (q, r) = quadrant(x);
+        let y = select(sin_core(r), cos_core(r), q == 1.0 || q == 3.0);
+        select(y, -y, q >= 2.0)
+    }
+    /// As [`sin`].
+    #[inline(always)]
+    pub fn cos(x: f32) -> f32 {
+        let (q, r) = quadrant(x);
+        let y = select(cos_core(r), sin_core(r), q == 1.0 || q == 3.0);
+        select(y, -y, q == 1.0 || q == 2.0)
+    }
+
+    #[inline(always)]
+    pub fn tanh(x: f32) -> f32 {
+        // The odd series near zero: 1 - 2/(e^2x + 1) cancels there.
+        let z = x * x;
+        let p = ((-5.704_988_7e-3 * z + 2.063_908_9e-2) * z - 5.373_971_6e-2) * z + 1.333_144_2e-1;
+        let small = (p * z - 3.333_328_2e-1) * z * x + x;
+        let e = exp(2.0 * abs(x));
+        let big = 1.0 - 2.0 / (e + 1.0);
+        let big = select(big, -big, x < 0.0);
+        select(big, small, abs(x) < 0.625)
+    }
+
+    /// Abramowitz and Stegun 7.1.26 has only 1e-7 absolute; this is the series below 1 and 7.1.28's
+    /// rational form refined by exp(-x^2) above.
+    #[inline(always)]
+    #[allow(clippy::excessive_precision)]
+    pub fn erf(x: f32) -> f32 {
+        let a = abs(x);
+        let z = x * x;
+        let p = 7.853_861_4e-5;
+        let p = p * z - 8.010_193_6e-4;
+        let p = p * z + 5.188_327_7e-3;
+        let p = p * z - 2.685_381_2e-2;
+        let p = p * z + 1.128_358_5e-1;
+        let p = p * z - 3.761_262_6e-1;
+        let small = x * (p * z + 1.128_379_2);
+        let t = 1.0 / (1.0 + 0.327_591_1 * a);
+        let q = 1.061_405_4;
+        let q = q * t - 1.453_152;
+        let q = q * t + 1.421_413_7;
+        let q = q * t - 2.844_967_4e-1;
+        let q = q * t + 2.548_295_9e-1;
+        let big = 1.0 - q * t * exp(-z);
+        let big = select(big, -big, x < 0.0);
+        select(big, small, a < 1.0)
+    }
+
+    /// x^y for x >= 0.
+    #[inline(always)]
+    pub fn pow(x: f32, y: f32) -> f32 {
+        select(exp(y * log(x)), 1.0, y == 0.0)
+    }
+}
+
+/// f64, the standard library's: the oracle.
+pub mod double {
+    pub const PI: f64 = std::f64::consts::PI;
+
+    pub fn sqrt(x: f64) -> f64 {
+        x.sqrt()
+    }
+    pub fn rsqrt(x: f64) -> f64 {
+        1.0 / x.sqrt()
+    }
+    pub fn abs(x: f64) -> f64 {
+        x.abs()
+    }
+    pub fn floor(x: f64) -> f64 {
+        x.floor()
+    }
+    pub fn select(if_false: f64, if_true: f64, condition: bool) -> f64 {
+        if condition { if_true } else { if_false }
+    }
+    pub fn is_nan(x: f64) -> bool {
+        x.is_nan()
+    }
+    pub fn max(a: f64, b: f64) -> f64 {
+        select(b, a, a > b || a.is_nan())
+    }
+    pub fn min(a: f64, b: f64) -> f64 {
+        select(b, a, a < b || a.is_nan())
+    }
+    pub fn sign(x: f64) -> f64 {
+        select(select(0.0, -1.0, x < 0.0), 1.0, x > 0.0)
+    }
+    pub fn exp(x: f64) -> f64 {
+        x.exp()
+    }
+    pub fn log(x: f64) -> f64 {
+        x.ln()
+    }
+    pub fn sin(x: f64) -> f64 {
+        x.sin()
+    }
+    pub fn cos(x: f64) -> f64 {
+        x.cos()
+    }
+    pub fn tanh(x: f64) -> f64 {
+        x.tanh()
+    }
+    pub fn pow(x: f64, y: f64) -> f64 {
+        x.powf(y)
+    }
+    /// Series for |x| < 3 (converges to 1e-16 there), continued fraction of erfc beyond.
+    pub fn erf(x: f64) -> f64 {
+        let a = x.abs();
+        let value = if a < 3.0 {
+            let (mut term, mut sum) = (a, a);
+            for n in 1..100 {
+                term *= -a * a / n as f64;
+                sum += term / (2 * n + 1) as f64;
+            }
+            sum * 2.0 / PI.sqrt()
+        } else {
+            let mut tail = 0.0;
+            for n in (1..60).rev() {
+                tail = n as f64 / 2.0 / (a + tail);
+            }
+            1.0 - (-a * a).exp() / PI.sqrt() / (a + tail)
+        };
+        if x < 0.0 { -value } else { value }
+    }
+}

@@ -1,0 +1,157 @@
+//! The plan: a tape's live nodes as a short list of launches over buffers with fixed places.
+//!
+//! What happens, in order: equal nodes become one and dead ones go ([`graph`]); elementwise nodes join into
+//! chains, and a chain over a matrix product becomes its epilogue ([`fuse`]); every buffer gets a place in one
+//! arena by its lifetime ([`arena`]). Shapes are fixed, so peak memory is known before the first step.
+//! No device is known here; a [`Program`] is data that a device loads, and that can be printed.
+
+mod arena;
+mod chain;
+mod fuse;
+mod graph;
+mod step;
+
+use std::sync::Arc;
+
+use crate::ops::Operation;
+use crate::tape::{State, Tape, Var};
+use crate::tensor::{Meta, Tensor};
+use crate::{Error, Result};
+pub use chain::{Chain, ChainStep, Load, Source};
+pub use step::{Step, Store};
+
+pub type BufferId = usize;
+
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Join elementwise nodes. Without it every node is a launch of its own.
+    pub fuse: bool,
+    /// Let buffers share places in the arena. Without it every value of the step can be looked at afterwards.
+    pub reuse: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options { fuse: true, reuse: true }
+    }
+}
+
+impl Options {
+    /// Node by node, every value kept: what `--eager` runs.
+    pub fn eager() -> Self {
+        Options { fuse: false, reuse: false }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub enum Place {
+    /// Byte offset.
+    Arena(usize),
+    /// Index into [`Program::inputs`].
+    Input(usize),
+    /// Index into [`Program::states`].
+    State(usize),
+    Constant(Arc<Tensor>),
+}
+
+#[derive(Clone, Debug)]
+pub struct Buffer {
+    pub meta: Meta,
+    pub place: Place,
+}
+
+#[derive(Clone, Debug)]
+pub enum Kernel {
+    /// A chain over elements.
+    Chain(Chain),
+    /// A special; with an epilogue its result goes through the chain and is not stored itself.
+    Special { op: Arc<dyn Operation>, inputs: Vec<Meta>, result: Meta, epilogue: Option<Chain> },
+}
+
+#[derive(Clone, Debug)]
+pub struct Launch {
+    pub kernel: Kernel,
+    /// A special's own inputs first, then what the chain loads.
+    pub reads: Vec<BufferId>,
+    pub writes: Vec<BufferId>,
+    /// The node this launch completes: layer, operation, shape and the line that recorded it.
+    pub label: String,
+    pub flop: u64,
+}
+
+#[derive(Debug)]
+pub struct Program {
+    pub buffers: Vec<Buffer>,
+    pub launches: Vec<Launch>,
+    pub inputs: Vec<(String, BufferId)>,
+    pub states: Vec<(State, BufferId)>,
+    pub outputs: Vec<(String, BufferId)>,
+    pub arena_bytes: usize,
+}
+
+impl Program {
+    /// Plans the computation of `outputs` and of every state assigned on the tape.
+    pub fn new(tape: &Tape, outputs: &[(&str, Var<'_>)], options: Options) -> Result<Program> {
+        tape.check()?;
+        let graph = graph::Graph::new(tape, outputs);
+        let mut program = fuse::lower(&graph, options);
+        arena::place(&mut program, options.reuse);
+        Ok(program)
+    }
+
+    pub fn flop(&self) -> u64 {
+        self.launches.iter().map(|l| l.flop).sum()
+    }
+
+    /// Elements of all states whose name does not start with an optimiser's prefix (`adam.`, `ema.`).
+    pub fn parameter_count(&self) -> usize {
+        let moments = ["adam.", "ema."];
+        let is_parameter = |s: &State| s.meta.dtype.is_float() && !moments.iter().any(|m| s.name.starts_with(m));
+        self.states.iter().filter(|(s, _)| is_parameter(s)).map(|(s, _)| s.meta.len()).sum()
+    }
+
+    pub fn state_bytes(&self) -> usize {
+        self.states.iter().map(|(s, _)| s.meta.bytes()).sum()
+    }
+
+    pub fn input_bytes(&self) -> usize {
+        self.inputs.iter().map(|(_, b)| self.buffers[*b].meta.bytes()).sum()
+    }
+
+    /// Bytes a launch reads and writes, each buffer once.
+    pub fn traffic(&self, launch: &Launch) -> usize {
+        launch.reads.iter().chain(&launch.writes).map(|&b| self.buffers[b].meta.bytes()).sum()
+    }
+
+    pub fn input(&self, name: &str) -> Result<(usize, &Meta)> {
+        let at = self.inputs.iter().position(|(n, _)| n == name);
+        let at = at.ok_or_else(|| Error::Shape(format!("the plan has no input called {name}")))?;
+        Ok((at, &self.buffers[self.inputs[at].1].meta))
+    }
+
+    /// One line a launch: bytes, FLOP, what it is.
+    pub fn listing(&self) -> String {
+        let mut text = format!(
+            "{} launches, {:.1} MFLOP, arena {:.1} MiB, states {:.1} MiB, inputs {:.1} MiB\n",
+            self.launches.len(),
+            self.flop() as f64 / 1e6,
+            self.arena_bytes as f64 / 1048576.0,
+            self.state_bytes() as f64 / 1048576.0,
+            self.input_bytes() as f64 / 1048576.0,
+        );
+        for (i, launch) in self.launches.iter().enumerate() {
+            let what = match &launch.kernel {
+                Kernel::Chain(chain) => chain.to_string(),
+                Kernel::Special { op, epilogue: None, .. } => op.stem().to_string(),
+                Kernel::Special { op, epilogue: Some(chain), .. } => format!("{} + {chain}", op.stem()),
+            };
+            text += &format!(
+                "{i:4} {:10.3} MB {:10.2} MFLOP  {what:40} {}\n",
+                self.traffic(launch) as f64 / 1e6,
+                launch.flop as f64 / 1e6,
+                launch.label
+            );
+        }
+        text
+    }
+}

@@ -1,0 +1,8 @@
+//! Training, the same for every method: the optimiser as nodes of the step, batches prepared while the device
+//! works, the order of images in an epoch, and what makes a run resume to the same bits.
+
+pub mod batches;
+pub mod optimiser;
+
+pub use batches::{epoch_order, prefetch};
+pub use optimiser::{Adam, Schedule, clip_by_norm, ema};
