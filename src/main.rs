@@ -1,1 +1,5 @@
-fn main() {}
+//! The program: see `cli` for its commands.
+
+fn main() -> std::process::ExitCode {
+    kinesome::cli::main()
+}

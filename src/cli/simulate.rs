@@ -269,12 +269,13 @@ fn report(s: &Summary) {
         eprintln!("note: {note}");
     }
     println!(
-        "{} images of {} x {} pixels, {} Å per pixel, {} conformations, {:.1} s ({:.0} images/s)",
+        "{} images of {} x {} pixels, {} Å per pixel, {} conformation{}, {:.1} s ({:.0} images/s)",
         s.images,
         s.box_side,
         s.box_side,
         s.apix,
         s.conformations,
+        if s.conformations == 1 { "" } else { "s" },
         s.seconds,
         s.images as f64 / s.seconds.max(1e-9)
     );

@@ -158,7 +158,7 @@ fn marks<DB: DrawingBackend>(
         canvas.disc(*point, 5.2, [255; 3])?;
         canvas.disc(*point, 3.8, TEXT)?;
     }
-    let lettering = Lettering { bold: true, colour: TEXT, ..note(At::Start, At::End) };
+    let lettering = Lettering { bold: true, size: 13.0, colour: TEXT, ..note(At::Start, At::End) };
     for (point, label) in points.iter().zip(labels) {
         if let Some(p) = point.filter(|p| layout.holds(*p)) {
             canvas.text_over((p.0 + 5.0, p.1 - 4.0), label, lettering)?;

@@ -178,6 +178,18 @@ impl Page {
         self.add(format!("{html}{}</figure>\n", caption_of(caption)))
     }
 
+    /// A player with a figure beside it, where there is room.
+    pub fn player_beside(
+        &mut self,
+        frames: &[(Vec<u8>, String)],
+        caption: &str,
+        figure: &Figure,
+        note: &str,
+    ) -> Result<&mut Self> {
+        self.add("<div class=\"figures\">\n".into()).player(frames, caption).figure(figure, note)?;
+        Ok(self.add("</div>\n".into()))
+    }
+
     /// Preformatted text.
     pub fn code(&mut self, text: &str) -> &mut Self {
         self.add(format!("<pre>{}</pre>\n", escape(text)))

@@ -149,10 +149,11 @@ pub fn surface(map: &[f32], n: usize, style: Style) -> Result<Vec<u8>> {
     let side = style.pixels.clamp(16, 4096);
     let level = contour_level(map, style.contour);
     let map = Map { data: map, n };
+    let blocks = Blocks::new(&map, level);
     // Two by two rays a pixel smooth the outline.
     let fine = side * 2;
     let rows: Vec<Vec<[f32; 4]>> =
-        (0..fine).into_par_iter().map(|row| trace_row(&map, level, style, fine, row)).collect();
+        (0..fine).into_par_iter().map(|row| trace_row(&map, &blocks, level, style, fine, row)).collect();
     let mut rgba = Vec::with_capacity(side * side * 4);
     for y in 0..side {
         for x in 0..side {
@@ -181,7 +182,14 @@ pub fn surface(map: &[f32], n: usize, style: Style) -> Result<Vec<u8>> {
     png_file(side, side, 4, &rgba)
 }
 
-fn trace_row(map: &Map, level: f32, style: Style, fine: usize, row: usize) -> Vec<[f32; 4]> {
+fn trace_row(
+    map: &Map,
+    blocks: &Blocks,
+    level: f32,
+    style: Style,
+    fine: usize,
+    row: usize,
+) -> Vec<[f32; 4]> {
     let axes = frame(style.view);
     let [right, up, toward] = axes;
     let half = map.n as f32 / 2.0;
@@ -198,7 +206,7 @@ fn trace_row(map: &Map, level: f32, style: Style, fine: usize, row: usize) -> Ve
             }
             let depth = depth.sqrt();
             let foot = along(along(center, right, u), up, v);
-            match first_hit(map, level, foot, toward, depth) {
+            match first_hit(map, blocks, level, foot, toward, depth) {
                 Some(t) => {
                     let [r, g, b] = shade(map, level, along(foot, toward, t), axes, t / half, style.colour);
                     [r, g, b, 1.0]
@@ -209,12 +217,65 @@ fn trace_row(map: &Map, level: f32, style: Style, fine: usize, row: usize) -> Ve
         .collect()
 }
 
+/// Which blocks of the map reach the level anywhere: rays leap over the others.
+struct Blocks {
+    reached: Vec<bool>,
+    /// Blocks along a side.
+    n: usize,
+}
+
+/// Voxels along a block's side.
+const BLOCK: usize = 4;
+
+impl Blocks {
+    fn new(map: &Map, level: f32) -> Self {
+        let n = map.n.div_ceil(BLOCK);
+        let reached = (0..n * n * n).into_par_iter().map(|at| {
+            let range = |i: usize| i * BLOCK..(i * BLOCK + BLOCK + 1).min(map.n);
+            let (bx, by, bz) = (range(at % n), range(at / n % n), range(at / (n * n)));
+            let row = |z: usize, y: usize| &map.data[(z * map.n + y) * map.n..][bx.clone()];
+            bz.clone().any(|z| by.clone().any(|y| row(z, y).iter().any(|v| *v >= level)))
+        });
+        Blocks { reached: reached.collect(), n }
+    }
+
+    /// How far a ray from `p` along `d` stays within blocks below the level; 0 within one that reaches it.
+    fn empty(&self, p: V3, d: V3) -> f32 {
+        let last = (self.n - 1) as f32;
+        let block = p.map(|v| (v / BLOCK as f32).floor().clamp(0.0, last));
+        let [x, y, z] = block.map(|v| v as usize);
+        if self.reached[(z * self.n + y) * self.n + x] {
+            return 0.0;
+        }
+        let exit = |axis: usize| {
+            // What lies outside the map belongs to the block at its edge.
+            let wall = match d[axis] {
+                v if v > 0.0 && block[axis] < last => (block[axis] + 1.0) * BLOCK as f32,
+                v if v < 0.0 && block[axis] > 0.0 => block[axis] * BLOCK as f32,
+                _ => return f32::INFINITY,
+            };
+            (wall - p[axis]) / d[axis]
+        };
+        exit(0).min(exit(1)).min(exit(2))
+    }
+}
+
 /// Distance towards the viewer at which a ray from the front meets the surface.
-fn first_hit(map: &Map, level: f32, foot: V3, toward: V3, depth: f32) -> Option<f32> {
+fn first_hit(map: &Map, blocks: &Blocks, level: f32, foot: V3, toward: V3, depth: f32) -> Option<f32> {
     let step = 0.6f32;
-    let mut t = depth;
-    while t > -depth {
-        if map.at(along(foot, toward, t)) >= level {
+    let away = toward.map(|v| -v);
+    let place = |i: usize| depth - i as f32 * step;
+    let mut i = 0;
+    while place(i) > -depth {
+        let t = place(i);
+        let p = along(foot, toward, t);
+        let empty = blocks.empty(p, away);
+        if empty > 0.0 {
+            // Whole steps, so that leaping changes no pixel; one short of the wall, for rounding.
+            i = i.saturating_add(((empty / step) as usize).saturating_sub(1).max(1));
+            continue;
+        }
+        if map.at(p) >= level {
             let (mut inside, mut outside) = (t, t + step);
             for _ in 0..6 {
                 let middle = (inside + outside) / 2.0;
@@ -222,7 +283,7 @@ fn first_hit(map: &Map, level: f32, foot: V3, toward: V3, depth: f32) -> Option<
             }
             return Some((inside + outside) / 2.0);
         }
-        t -= step;
+        i += 1;
     }
     None
 }

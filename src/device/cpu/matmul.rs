@@ -6,16 +6,19 @@ use std::borrow::Cow;
 use half::{bf16, f16};
 use rayon::prelude::*;
 
-use super::{Call, Raw, chain};
+use super::{Call, Raw, chain, with_scratch};
 use crate::ops::matmul::{Extent, MatMul};
 use crate::tensor::DType;
 
-/// Elements of a tile of rows: it stays in a second-level cache until its epilogue has run.
-const TILE: usize = 128 * 1024;
+/// Rows of a tile: enough to pay for packing the right factor anew, few enough that most of the tile is in
+/// cache when its epilogue runs.
+const ROWS: usize = 512;
 /// Least work of a task, in multiply-adds.
 const TASK: usize = 4 << 20;
-/// Inner length of one partial sum where the inner axis is what is long.
-const SPLIT: usize = 2048;
+/// Least inner length of one partial sum where the inner axis is what is long.
+const SPLIT: usize = 1024;
+/// Most elements of all partial sums together.
+const PARTIAL: usize = 8 << 20;
 
 pub fn run(op: &MatMul, call: &Call<'_>) {
     let extent = op.extent(&call.inputs[0], &call.inputs[1]);
@@ -30,22 +33,20 @@ pub fn run(op: &MatMul, call: &Call<'_>) {
         let left = left.at(member * m * k);
         let right = right.at(if shared_right { 0 } else { member * k * n });
         let out = Out { call, base: member * m * n };
+        let parts = (k / SPLIT).min(PARTIAL / (m * n)).max(1);
+        let rows = ROWS.max(TASK / (n * k.max(1))).min(m);
+        // Tiles of equal height.
+        let rows = m.div_ceil(m.div_ceil(rows));
+        let tile = |r0: usize| row_tile(&left, &right, r0, rows.min(m - r0), n, k, &out);
         if !parallel {
-            let rows = (TILE / n).clamp(1, m);
-            for r0 in (0..m).step_by(rows) {
-                row_tile(&left, &right, r0, rows.min(m - r0), n, k, &out);
-            }
-        } else if k >= 2 * SPLIT && m * n <= 2 * TILE {
-            split_inner(&left, &right, m, n, k, &out);
+            (0..m).step_by(rows).for_each(tile);
+        } else if parts >= 4 && m.max(n) <= k {
+            // A power of two falls to any usual number of threads in equal shares.
+            split_inner(&left, &right, m, n, k, 1 << parts.ilog2(), &out);
         } else if m < 64 && m * n * k > TASK {
             split_columns(&left, &right, m, n, k, &out);
         } else {
-            let rows = (TILE / n).max(TASK / (n * k.max(1))).next_multiple_of(16).min(m).max(1);
-            let rows = m.div_ceil(m.div_ceil(rows));
-            (0..m.div_ceil(rows)).into_par_iter().for_each(|t| {
-                let r0 = t * rows;
-                row_tile(&left, &right, r0, rows.min(m - r0), n, k, &out);
-            });
+            (0..m.div_ceil(rows)).into_par_iter().for_each(|t| tile(t * rows));
         }
     });
 }
@@ -127,11 +128,10 @@ unsafe fn convert(values: &[f32], raw: Raw, start: usize) {
 fn row_tile(left: &Matrix, right: &Matrix, r0: usize, rows: usize, n: usize, k: usize, out: &Out) {
     match out.plain(r0 * n, rows * n) {
         Some(tile) => product(left, right, [r0, 0, 0], [rows, n, k], tile, n),
-        None => {
-            let mut tile = vec![0.0; rows * n];
-            product(left, right, [r0, 0, 0], [rows, n, k], &mut tile, n);
-            out.finish(r0 * n, &tile);
-        }
+        None => with_scratch(rows * n, |tile| {
+            product(left, right, [r0, 0, 0], [rows, n, k], tile, n);
+            out.finish(r0 * n, tile);
+        }),
     }
 }
 
@@ -159,22 +159,22 @@ fn split_columns(left: &Matrix, right: &Matrix, m: usize, n: usize, k: usize, ou
 }
 
 /// A long inner axis: partial sums of fixed length, added in order.
-fn split_inner(left: &Matrix, right: &Matrix, m: usize, n: usize, k: usize, out: &Out) {
-    let parts: Vec<Vec<f32>> = (0..k.div_ceil(SPLIT))
-        .into_par_iter()
-        .map(|t| {
-            let k0 = t * SPLIT;
-            let mut part = vec![0.0; m * n];
-            product(left, right, [0, 0, k0], [m, n, SPLIT.min(k - k0)], &mut part, n);
-            part
-        })
-        .collect();
-    let mut parts = parts.into_iter();
-    let Some(mut sum) = parts.next() else { return };
-    for part in parts {
-        sum.iter_mut().zip(&part).for_each(|(s, p)| *s += p);
-    }
-    out.finish(0, &sum);
+fn split_inner(left: &Matrix, right: &Matrix, m: usize, n: usize, k: usize, parts: usize, out: &Out) {
+    /// Elements added up by one task.
+    const BLOCK: usize = 8192;
+    let depth = k.div_ceil(parts);
+    with_scratch(parts * m * n, |sums| {
+        sums.par_chunks_mut(m * n).enumerate().for_each(|(t, sum)| {
+            product(left, right, [0, 0, t * depth], [m, n, depth.min(k - t * depth)], sum, n);
+        });
+        let (first, rest) = sums.split_at_mut(m * n);
+        first.par_chunks_mut(BLOCK).enumerate().for_each(|(at, sum)| {
+            for part in rest.chunks(m * n) {
+                sum.iter_mut().zip(&part[at * BLOCK..]).for_each(|(s, p)| *s += p);
+            }
+            out.finish(at * BLOCK, sum);
+        });
+    });
 }
 
 /// `out = left[r0.., k0..] right[k0.., c0..]`, row-major with `stride`.

@@ -18,6 +18,7 @@ mod slice;
 mod softmax;
 
 use std::any::Any;
+use std::cell::Cell;
 use std::sync::Arc;
 
 use super::{Device, Executable, Memory};
@@ -144,6 +145,21 @@ impl Call<'_> {
     }
 }
 
+/// Runs `work` on `len` floats of this thread's own that hold anything.
+fn with_scratch<T>(len: usize, work: impl FnOnce(&mut [f32]) -> T) -> T {
+    thread_local! {
+        static HELD: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
+    }
+    // Taken for the time of use, so that a nested call gets memory of its own.
+    let mut scratch = HELD.take();
+    if scratch.len() < len {
+        scratch = vec![0.0; len];
+    }
+    let result = work(&mut scratch[..len]);
+    HELD.set(scratch);
+    result
+}
+
 fn run_special(op: &dyn Operation, call: &Call<'_>) -> Result<()> {
     let any: &dyn Any = op;
     macro_rules! kernels {
@@ -179,7 +195,8 @@ impl Executable for Loaded {
     }
 
     fn replay(&mut self) -> Result<()> {
-        (0..self.program.launches.len()).try_for_each(|at| self.launch(at))
+        // Once into the pool, not once a launch.
+        rayon::scope(|_| (0..self.program.launches.len()).try_for_each(|at| self.launch(at)))
     }
 
     fn launch(&mut self, at: usize) -> Result<()> {

@@ -291,3 +291,31 @@ pub fn ctf_from_cs(table: &CsTable, given: &Given) -> Result<Imported<CtfTable>>
     ];
     ctf_table(table.path(), &columns, |row| format!("row {row}"), notes)
 }
+
+fn is_cs(path: &Path) -> bool {
+    path.extension().is_some_and(|e| e.eq_ignore_ascii_case("cs"))
+}
+
+fn expect_metadata(path: &Path) -> Result<()> {
+    let known = ["star", "cs"].iter().any(|k| path.extension().is_some_and(|e| e.eq_ignore_ascii_case(k)));
+    if known {
+        return Ok(());
+    }
+    let text = "holds images only; give a .star or .cs file, or poses and CTF with --poses and --ctf to train_vae";
+    Err(Error::malformed(path, "", text))
+}
+
+/// Poses of a .star or .cs file.
+pub fn poses_of(path: &Path, given: &Given) -> Result<Imported<Poses>> {
+    expect_metadata(path)?;
+    if is_cs(path) {
+        return poses_from_cs(&CsTable::open(path)?, CsPoses::default(), given.box_side);
+    }
+    poses_from_star(path, given)
+}
+
+/// CTF parameters of a .star or .cs file.
+pub fn ctf_of(path: &Path, given: &Given) -> Result<Imported<CtfTable>> {
+    expect_metadata(path)?;
+    if is_cs(path) { ctf_from_cs(&CsTable::open(path)?, given) } else { ctf_from_star(path, given) }
+}

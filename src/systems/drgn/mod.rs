@@ -4,15 +4,22 @@
 //! tables of other programs' files and [`export`] goes back; [`downsample`], [`reconstruct`] and [`images`] stream
 //! through particle stacks in constant memory; [`select`] and [`traverse`] work on latent spaces.
 
+pub mod analyse;
 pub mod config;
+pub mod data;
+pub mod demo;
 pub mod downsample;
+pub mod evaluate;
 pub mod export;
 pub mod files;
 pub mod images;
 pub mod import;
+pub mod model;
 pub mod outputs;
 pub mod reconstruct;
+pub mod run;
 pub mod select;
+pub mod train;
 pub mod traverse;
 
 use crate::error::Result;

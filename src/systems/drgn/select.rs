@@ -183,13 +183,13 @@ pub fn concatenate(tables: &[(&Path, Value)]) -> Result<Value> {
     let Some((_, first)) = tables.first() else { return Err(Error::usage("give at least one table")) };
     let differ = |path: &Path, found: &Value| {
         let problem = format!("it holds {}, the first file {}; they cannot be joined", found.kind(), first.kind());
-        Err(Error::malformed(path, "", problem))
+        Error::malformed(path, "", problem)
     };
     match first {
         Value::Array(first) => {
             let mut joined = first.clone();
             for (path, table) in &tables[1..] {
-                let Value::Array(array) = table else { return differ(path, table) };
+                let Value::Array(array) = table else { return Err(differ(path, table)) };
                 append(path, &mut joined, array)?;
             }
             Ok(Value::Array(joined))
@@ -198,7 +198,7 @@ pub fn concatenate(tables: &[(&Path, Value)]) -> Result<Value> {
             let parts = (0..parts.len()).map(|k| {
                 let part = tables.iter().map(|(path, table)| match table {
                     Value::Tuple(these) if these.len() == parts.len() => Ok((*path, these[k].clone())),
-                    other => differ(path, other),
+                    other => Err(differ(path, other)),
                 });
                 concatenate(&part.collect::<Result<Vec<_>>>()?)
             });
@@ -207,12 +207,12 @@ pub fn concatenate(tables: &[(&Path, Value)]) -> Result<Value> {
         Value::List(parts) => {
             let mut joined = parts.clone();
             for (path, table) in &tables[1..] {
-                let Value::List(more) = table else { return differ(path, table) };
+                let Value::List(more) = table else { return Err(differ(path, table)) };
                 joined.extend(more.iter().cloned());
             }
             Ok(Value::List(joined))
         }
-        other => differ(tables[0].0, other),
+        other => Err(differ(tables[0].0, other)),
     }
 }
 

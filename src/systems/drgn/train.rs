@@ -11,6 +11,7 @@ use super::files::Latents;
 use super::model::{Network, Objective};
 use super::run::{self, EpochLosses, Position};
 use crate::device::Device;
+use crate::io::mrc::write_volume;
 use crate::plan::{Options, Program, Step, Store};
 use crate::tape::{Tape, Var};
 use crate::tensor::Tensor;
@@ -63,12 +64,12 @@ pub struct Settings {
     pub eager: bool,
 }
 
-/// What training tells while it runs.
+/// What training tells while it runs; an error stops it.
 pub trait Watch {
-    fn begin_epoch(&mut self, epoch: usize, epochs: usize, images: usize);
+    fn begin_epoch(&mut self, epoch: usize, epochs: usize, images: usize) -> Result<()>;
     /// `losses` so far in this epoch.
-    fn images(&mut self, done: usize, losses: &EpochLosses);
-    fn end_epoch(&mut self, losses: &EpochLosses);
+    fn images(&mut self, done: usize, losses: &EpochLosses) -> Result<()>;
+    fn end_epoch(&mut self, losses: &EpochLosses) -> Result<()>;
 }
 
 pub struct Trainer<'a> {
@@ -160,7 +161,7 @@ impl<'a> Trainer<'a> {
         let has_latents = self.network.encoder.is_some();
         while self.position.epoch < self.options.epochs {
             let epoch = self.position.epoch + 1;
-            watch.begin_epoch(epoch, self.options.epochs, self.images.len());
+            watch.begin_epoch(epoch, self.options.epochs, self.images.len())?;
             let order = epoch_order(self.images.len(), self.options.shuffle_seed, epoch as u64);
             let started = Instant::now();
             let (mut done, mut sums) = (0, [0.0_f64; 3]);
@@ -200,13 +201,12 @@ impl<'a> Trainer<'a> {
                         total: mean[2],
                         images_per_second: done as f64 / started.elapsed().as_secs_f64(),
                     };
-                    watch.images(done, &losses);
-                    Ok(())
+                    watch.images(done, &losses)
                 },
             )?;
             self.position.epoch = epoch;
             self.position.history.push(losses);
-            watch.end_epoch(&losses);
+            watch.end_epoch(&losses)?;
             if self.options.checkpoint > 0 && epoch.is_multiple_of(self.options.checkpoint) && epoch < self.options.epochs {
                 self.save(Some(epoch))?;
             }
@@ -221,6 +221,11 @@ impl<'a> Trainer<'a> {
         if self.network.encoder.is_some() {
             let latents = self.latents()?;
             latents.write(&run::latents_path(&self.folder, epoch))?;
+        } else {
+            let mut decoder = Evaluator::new(&self.network, &self.store).volumes(None)?;
+            let volume = decoder.decode(&vec![0.0; self.network.zdim()], self.images.norm())?;
+            let path = run::numbered(&self.folder, "reconstruct", epoch, "mrc");
+            write_volume(&path, &volume, [self.images.side(); 3], self.images.apix().unwrap_or(1.0), [0.0; 3])?;
         }
         let norm = match self.config.model_args {
             ModelArgs::Vae(_) => None,

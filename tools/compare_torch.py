@@ -1,0 +1,144 @@
+#!/usr/bin/env python3
+"""Times a cryoDRGN training step of kinesome beside the same network in PyTorch, on the same machine in one run.
+
+    cargo bench --no-run --bench step        # prints the path of the program
+    python tools/compare_torch.py target/release/deps/step-... [--threads 2 1] [--rows box64-256x3 ...]
+
+The network: residual MLP encoder, coordinate decoder with gaussian positional encoding evaluated at half the
+points of a central slice, CTF, mean squared error, Kullback-Leibler divergence, Adam; f32, random data. Both
+programs run in turns, each in a process of its own, and the medians of the turns are compared: by the clock
+and by processor time, which other work on the machine disturbs less. Needs `torch`.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import time
+
+# Name: box, width of encoder and decoder. As in benches/step.rs.
+ROWS = {"box64-256x3": (64, 256), "box64-1024x3": (64, 1024), "box128-256x3": (128, 256), "box128-1024x3": (128, 1024)}
+LAYERS, ZDIM, BATCH = 3, 8, 8
+
+
+def torch_step(side, width, fused):
+    """A function that runs one training step and returns its loss."""
+    import torch
+    from torch import nn
+
+    class Residual(nn.Module):
+        def __init__(self, inputs, outputs):
+            super().__init__()
+            self.linear = nn.Linear(inputs, outputs)
+
+        def forward(self, x):
+            y = self.linear(x)
+            return x + y if x.shape[-1] == y.shape[-1] else y
+
+    def mlp(inputs, outputs):
+        layers = [Residual(inputs, width), nn.ReLU()]
+        for _ in range(LAYERS):
+            layers += [Residual(width, width), nn.ReLU()]
+        return nn.Sequential(*layers, Residual(width, outputs))
+
+    radius = side // 2
+    axis = torch.linspace(-0.5, 0.5, side + 1)
+    y, x = torch.meshgrid(axis, axis, indexing="ij")
+    points = torch.stack([x.flatten(), y.flatten(), torch.zeros(x.numel())], 1)
+    square = (points**2).sum(1)
+    points = points[(square <= 0.25) & (square > 0)]
+    pixels = len(points)
+    half = points[: pixels // 2]
+    frequencies = torch.randn(3 * radius, 3) * 0.5
+    encoder = mlp(pixels, 2 * ZDIM)
+    decoder = mlp(6 * radius + ZDIM, 2)
+    adam = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], lr=1e-4, **({"fused": True} if fused else {}))
+
+    images, ctf = torch.randn(BATCH, pixels), torch.randn(BATCH, pixels)
+    rotations = torch.linalg.qr(torch.randn(BATCH, 3, 3))[0]
+    beta = 1.0 / ZDIM
+
+    def slices(z):
+        k = half @ rotations
+        sign = torch.where(k[..., 2:] > 0, -1.0, 1.0)
+        phase = radius * ((k * sign) @ frequencies.T)
+        latent = z[:, None, :].expand(-1, len(half), -1)
+        out = decoder(torch.cat([phase.sin(), phase.cos(), latent], -1))
+        real, imaginary = out[..., 0], out[..., 1] * sign[..., 0]
+        return torch.cat([real - imaginary, (real + imaginary).flip(1)], 1)
+
+    def step():
+        adam.zero_grad()
+        code = encoder(images * ctf.sign())
+        mu, logvar = code[:, :ZDIM], code[:, ZDIM:]
+        z = mu + torch.randn_like(mu) * (0.5 * logvar).exp()
+        difference = (ctf * slices(z) - images).pow(2).mean()
+        divergence = (-0.5 * (1 + logvar - mu.pow(2) - logvar.exp()).sum(1)).mean()
+        loss = difference + beta * divergence / pixels
+        loss.backward()
+        adam.step()
+        return loss.item()
+
+    return step
+
+
+def worker(row, threads, seconds, fused):
+    import torch
+
+    torch.set_num_threads(threads)
+    step = torch_step(*ROWS[row], fused)
+    step()
+    step()
+    times, start, before = [], time.perf_counter(), time.process_time()
+    while len(times) < 3 or time.perf_counter() - start < seconds:
+        begun = time.perf_counter()
+        step()
+        times.append(time.perf_counter() - begun)
+    cpu = (time.process_time() - before) / len(times)
+    middle = statistics.median(times)
+    print(json.dumps({"images_per_second": BATCH / middle, "images_per_cpu_second": BATCH / cpu}))
+
+
+def run(command):
+    out = subprocess.run(command, capture_output=True, text=True)
+    if out.returncode:
+        sys.exit(f"{command[0]} failed:\n{out.stderr}")
+    return json.loads(out.stdout.strip().splitlines()[-1])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("bench", help="the built program of benches/step.rs")
+    parser.add_argument("--threads", type=int, nargs="+", default=[2, 1])
+    parser.add_argument("--rows", nargs="+", default=list(ROWS), choices=list(ROWS))
+    parser.add_argument("--turns", type=int, default=3, help="times that each program runs (default 3)")
+    parser.add_argument("--seconds", type=float, default=5.0, help="length of a turn (default 5)")
+    parser.add_argument("--fused", action="store_true", help="PyTorch's fused Adam instead of its default")
+    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.worker:
+        return worker(args.rows[0], args.threads[0], args.seconds, args.fused)
+    import torch
+
+    print(f"PyTorch {torch.__version__}; medians of {args.turns} turns of {args.seconds:g} s each")
+    print("                        |      images/s           |   images/(processor s)  | kinesome: share of")
+    print("row             threads | kinesome  torch   ratio | kinesome  torch   ratio | the product peak")
+    for row in args.rows:
+        for threads in args.threads:
+            common = ["--threads", str(threads), "--seconds", str(args.seconds)]
+            ours, theirs = [], []
+            for _ in range(args.turns):
+                ours.append(run([args.bench, row, "--json", *common]))
+                other = [sys.executable, __file__, args.bench, "--worker", "--rows", row, *common]
+                theirs.append(run(other + (["--fused"] if args.fused else [])))
+            middle = lambda runs, key: statistics.median(r[key] for r in runs)
+            line = f"{row:15} {threads:7} |"
+            for key in ["images_per_second", "images_per_cpu_second"]:
+                a, b = middle(ours, key), middle(theirs, key)
+                line += f" {a:8.1f} {b:6.1f} {a / b:7.2f} |"
+            share = statistics.median(r["gflops"] / r["peak_gflops"] for r in ours)
+            print(f"{line} {100 * share:5.0f} %", flush=True)
+
+
+main()
