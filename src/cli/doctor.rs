@@ -49,7 +49,9 @@ fn temporary_folder() -> bool {
     let outcome = std::fs::write(&probe, b"kinesome").and_then(|()| std::fs::remove_file(&probe));
     match &outcome {
         Ok(()) => println!("temporary      {} can be written", folder.display()),
-        Err(e) => println!("temporary      {} cannot be written ({e}); set TMPDIR to another", folder.display()),
+        Err(e) => {
+            println!("temporary      {} cannot be written ({e}); set TMPDIR to another", folder.display())
+        }
     }
     outcome.is_ok()
 }

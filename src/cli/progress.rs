@@ -46,11 +46,14 @@ impl Progress {
         let now = Instant::now();
         let bar = (!quiet() && std::io::stderr().is_terminal()).then(|| {
             let template = format!("{{msg}} {{wide_bar}} {{pos}}/{{len}} {unit}, {{per_sec}}, {{eta}} left");
-            let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
+            let style =
+                ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
             let rate = move |state: &indicatif::ProgressState, out: &mut dyn std::fmt::Write| {
                 let _ = write!(out, "{} {unit}/s", short(state.per_sec()));
             };
-            ProgressBar::no_length().with_message(label.to_string()).with_style(style.with_key("per_sec", rate))
+            ProgressBar::no_length()
+                .with_message(label.to_string())
+                .with_style(style.with_key("per_sec", rate))
         });
         Progress { bar, label: label.to_string(), unit, begun: now, said: now, done: 0 }
     }
@@ -98,5 +101,11 @@ impl Drop for Progress {
 
 /// Three digits or so.
 fn short(v: f64) -> String {
-    if v < 10.0 { format!("{v:.2}") } else if v < 100.0 { format!("{v:.1}") } else { format!("{v:.0}") }
+    if v < 10.0 {
+        format!("{v:.2}")
+    } else if v < 100.0 {
+        format!("{v:.1}")
+    } else {
+        format!("{v:.0}")
+    }
 }

@@ -331,18 +331,25 @@ impl Lowering<'_> {
     /// at the end.
     fn update_states(&mut self) {
         let mut late = vec![];
+        let mut computed = vec![];
+        // Values that stand in another state or an input are taken before anything is written.
         for at in 0..self.program.states.len() {
             let (state, state_buffer) = self.program.states[at].clone();
-            let Some(next) = state.next else { continue };
-            let value = self.buffer(next);
+            let Some(value) = state.next.map(|next| self.buffer(next)) else { continue };
+            if let Place::Arena(_) = self.program.buffers[value].place {
+                computed.push((at, value, state_buffer));
+            } else if value != state_buffer {
+                late.push((self.copy(value, None), state_buffer));
+            }
+        }
+        for (at, value, state_buffer) in computed {
             let is_output = self.program.outputs.iter().any(|o| o.1 == value);
+            // Two states may take one value.
             let placed = matches!(self.program.buffers[value].place, Place::Arena(_));
             if placed && !is_output && self.may_write_in_place(value, state_buffer) {
                 self.program.buffers[value].place = Place::State(at);
-            } else if placed {
+            } else {
                 late.push((value, state_buffer));
-            } else if value != state_buffer {
-                late.push((self.copy(value, None), state_buffer));
             }
         }
         for (value, state_buffer) in late {

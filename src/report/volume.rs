@@ -182,14 +182,7 @@ pub fn surface(map: &[f32], n: usize, style: Style) -> Result<Vec<u8>> {
     png_file(side, side, 4, &rgba)
 }
 
-fn trace_row(
-    map: &Map,
-    blocks: &Blocks,
-    level: f32,
-    style: Style,
-    fine: usize,
-    row: usize,
-) -> Vec<[f32; 4]> {
+fn trace_row(map: &Map, blocks: &Blocks, level: f32, style: Style, fine: usize, row: usize) -> Vec<[f32; 4]> {
     let axes = frame(style.view);
     let [right, up, toward] = axes;
     let half = map.n as f32 / 2.0;

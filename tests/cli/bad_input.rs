@@ -98,8 +98,12 @@ fn an_odd_box() {
     all_refuse(at.path(), "particles.mrcs", &["31 pixels", "even"]);
     let at = workplace();
     for side in ["15", "0", "34"] {
-        let said = fails(at.path(), &["drgn", "downsample", "particles.mrcs", "-D", side, "-o", "new/out.mrcs"]);
-        assert!(said.contains(side) && (said.contains("even") || said.contains("must not be larger")), "{said}");
+        let said =
+            fails(at.path(), &["drgn", "downsample", "particles.mrcs", "-D", side, "-o", "new/out.mrcs"]);
+        assert!(
+            said.contains(side) && (said.contains("even") || said.contains("must not be larger")),
+            "{said}"
+        );
     }
     let said = fails(at.path(), &["drgn", "parse_pose_star", "particles.star", "-D", "31", "-o", "out.pkl"]);
     assert!(said.contains("-D 31") && said.contains("even"), "{said}");
@@ -109,7 +113,8 @@ fn an_odd_box() {
 fn no_particles() {
     let at = workplace();
     let star = fs::read_to_string(at.path().join("particles.star")).unwrap();
-    let without: String = star.lines().filter(|l| !l.contains("@particles")).map(|l| format!("{l}\n")).collect();
+    let without: String =
+        star.lines().filter(|l| !l.contains("@particles")).map(|l| format!("{l}\n")).collect();
     fs::write(at.path().join("none.star"), without).unwrap();
     fs::write(at.path().join("none.txt"), "\n# nothing\n").unwrap();
     all_refuse(at.path(), "none.star", &["no particles"]);
@@ -120,7 +125,8 @@ fn no_particles() {
     set_word(&at.path().join("particles.mrcs"), 2, 0);
     all_refuse(at.path(), "particles.mrcs", &["particles.mrcs"]);
     kinesome::systems::drgn::files::write_indices(&at.path().join("empty.pkl"), &[]).unwrap();
-    let said = fails(at.path(), &["drgn", "filter_star", "particles.star", "--ind", "empty.pkl", "-o", "out.star"]);
+    let said =
+        fails(at.path(), &["drgn", "filter_star", "particles.star", "--ind", "empty.pkl", "-o", "out.star"]);
     assert!(said.contains("empty"), "{said}");
 }
 
@@ -130,7 +136,8 @@ fn tables_of_another_number_of_images() {
     succeeds(at.path(), &["drgn", "filter_pkl", "pose.pkl", "--first", "40", "-o", "p40.pkl"]);
     succeeds(at.path(), &["drgn", "filter_pkl", "ctf.pkl", "--first", "40", "-o", "c40.pkl"]);
     let run = |poses: &str, ctf: &str, more: &[&str]| {
-        let args = ["drgn", "backproject_voxel", "particles.mrcs", "--poses", poses, "--ctf", ctf, "-o", "out"];
+        let args =
+            ["drgn", "backproject_voxel", "particles.mrcs", "--poses", poses, "--ctf", ctf, "-o", "out"];
         fails(at.path(), &[&args[..], more].concat())
     };
     let said = run("p40.pkl", "ctf.pkl", &[]);
@@ -149,7 +156,8 @@ fn a_pickle_that_tries_to_run_code() {
     let at = workplace();
     fs::write(at.path().join("evil.pkl"), b"cos\nsystem\n(S'touch pwned'\ntR.").unwrap();
     let as_poses = ["backproject_voxel", "particles.mrcs", "--poses", "evil.pkl", "-o", "out"];
-    let as_ctf = ["backproject_voxel", "particles.mrcs", "--poses", "pose.pkl", "--ctf", "evil.pkl", "-o", "out"];
+    let as_ctf =
+        ["backproject_voxel", "particles.mrcs", "--poses", "pose.pkl", "--ctf", "evil.pkl", "-o", "out"];
     let as_indices = ["downsample", "particles.mrcs", "-D", "16", "--ind", "evil.pkl", "-o", "out.mrcs"];
     let as_table = ["filter_pkl", "evil.pkl", "--first", "3", "-o", "out.pkl"];
     let as_latents = ["pc_traversal", "evil.pkl", "-o", "out"];
@@ -167,7 +175,16 @@ fn an_output_that_cannot_be_written() {
     let outputs: [&[&str]; 6] = [
         &["downsample", "particles.mrcs", "-D", "16", "-o", "ctf.pkl/out.mrcs"],
         &["downsample", "particles.star", "-D", "16", "-o", "ctf.pkl/out.star"],
-        &["backproject_voxel", "particles.mrcs", "--poses", "pose.pkl", "--ctf", "ctf.pkl", "-o", "ctf.pkl/deep/out"],
+        &[
+            "backproject_voxel",
+            "particles.mrcs",
+            "--poses",
+            "pose.pkl",
+            "--ctf",
+            "ctf.pkl",
+            "-o",
+            "ctf.pkl/deep/out",
+        ],
         &["parse_pose_star", "particles.star", "-o", "ctf.pkl/pose.pkl"],
         &["parse_ctf_star", "particles.star", "-o", "ctf.pkl/ctf.pkl"],
         &["write_star", "particles.mrcs", "--ctf", "ctf.pkl", "-o", "ctf.pkl/out.star"],
@@ -205,11 +222,15 @@ fn a_full_disk() {
     let runs: [(u32, &[&str]); 4] = [
         (16, &["downsample", "particles.mrcs", "-D", "16", "-o", "out.mrcs"]),
         (16, &["downsample", "particles.star", "-D", "16", "-o", "out/out.star"]),
-        (64, &["backproject_voxel", "particles.mrcs", "--poses", "pose.pkl", "--ctf", "ctf.pkl", "-o", "out"]),
+        (
+            64,
+            &["backproject_voxel", "particles.mrcs", "--poses", "pose.pkl", "--ctf", "ctf.pkl", "-o", "out"],
+        ),
         (2, &["parse_star", "particles.star", "--ctf", "a.pkl", "--poses", "b.pkl"]),
     ];
     for (limit, args) in runs {
-        let line = format!("ulimit -f {limit}; exec {} drgn {}", env!("CARGO_BIN_EXE_kinesome"), args.join(" "));
+        let line =
+            format!("ulimit -f {limit}; exec {} drgn {}", env!("CARGO_BIN_EXE_kinesome"), args.join(" "));
         let mut command = Command::new("bash");
         command.args(["-c", &line]).current_dir(at.path());
         let said = refused(at.path(), command, 1);
@@ -225,7 +246,10 @@ fn a_full_disk() {
 #[test]
 fn an_old_output_survives_a_failed_run() {
     let at = workplace();
-    succeeds(at.path(), &["drgn", "downsample", "particles.mrcs", "-D", "16", "--chunk", "30", "-o", "old.mrcs"]);
+    succeeds(
+        at.path(),
+        &["drgn", "downsample", "particles.mrcs", "-D", "16", "--chunk", "30", "-o", "old.mrcs"],
+    );
     let before = fs::read(at.path().join("old.0.mrcs")).unwrap();
     let mut bytes = fs::read(at.path().join("particles.mrcs")).unwrap();
     let last = bytes.len() - 4;
@@ -266,6 +290,17 @@ fn nonsense_in_a_star_file() {
 #[test]
 fn what_does_not_work_yet_says_so() {
     let at = workplace();
-    let args = ["drgn", "backproject_voxel", "particles.star", "--poses", "pose.pkl", "-o", "out", "--tilt", "-d", "2.9"];
+    let args = [
+        "drgn",
+        "backproject_voxel",
+        "particles.star",
+        "--poses",
+        "pose.pkl",
+        "-o",
+        "out",
+        "--tilt",
+        "-d",
+        "2.9",
+    ];
     assert!(fails(at.path(), &args).contains("not supported yet"));
 }

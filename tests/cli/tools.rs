@@ -18,7 +18,9 @@ fn write_star_and_back() {
         for (a, b) in p.rotations.iter().flatten().flatten().zip(poses.rotations.iter().flatten().flatten()) {
             assert!((a - b).abs() < 5e-8);
         }
-        for (a, b) in p.translations.iter().flatten().flatten().zip(poses.translations.iter().flatten().flatten()) {
+        for (a, b) in
+            p.translations.iter().flatten().flatten().zip(poses.translations.iter().flatten().flatten())
+        {
             assert!((a - b).abs() < 2e-8);
         }
         for (a, b) in c.rows.iter().flatten().zip(ctf.rows.iter().flatten()) {
@@ -36,8 +38,15 @@ fn write_star_and_back() {
     assert_close(&pixels(&path("three.mrcs")), &wanted, 1e-6, "the chosen images");
     // A star keeps its columns.
     succeeds(at.path(), &["drgn", "write_star", "particles.star", "--ind", "ind.pkl", "-o", "kept.star"]);
-    let (kept, old) = (std::fs::read_to_string(path("kept.star")).unwrap(), std::fs::read_to_string(path("particles.star")).unwrap());
-    let row = |text: &str, name: &str| text.lines().find(|l| l.contains(name)).map(|l| l.split_whitespace().map(str::to_string).collect::<Vec<_>>());
+    let (kept, old) = (
+        std::fs::read_to_string(path("kept.star")).unwrap(),
+        std::fs::read_to_string(path("particles.star")).unwrap(),
+    );
+    let row = |text: &str, name: &str| {
+        text.lines()
+            .find(|l| l.contains(name))
+            .map(|l| l.split_whitespace().map(str::to_string).collect::<Vec<_>>())
+    };
     assert_eq!(row(&kept, "000041@"), row(&old, "000041@"));
     assert!(row(&kept, "000041@").is_some() && row(&kept, "000001@").is_none());
 }
@@ -61,7 +70,12 @@ fn a_tree_of_stacks() {
     assert!(path("out/mic/a.16.mrcs").exists() && path("out/b.16.mrcs").exists());
     // The new star leads to the same pixels as one stack of all.
     succeeds(at.path(), &["drgn", "downsample", "out/all.star", "-D", "16", "-o", "again.mrcs"]);
-    assert_close(&pixels(&path("again.mrcs")), &pixels(&golden("cli/particles.16.mrcs")), 1e-5, "through the tree");
+    assert_close(
+        &pixels(&path("again.mrcs")),
+        &pixels(&golden("cli/particles.16.mrcs")),
+        1e-5,
+        "through the tree",
+    );
     // Poses stay what they were, and the CTF has the new box and pixel size.
     succeeds(at.path(), &["drgn", "parse_star", "out/all.star", "--poses", "p.pkl", "--ctf", "c.pkl"]);
     assert_eq!(Poses::read(&path("p.pkl")).unwrap(), {
@@ -71,9 +85,17 @@ fn a_tree_of_stacks() {
     assert_eq!(CtfTable::read(&path("c.pkl")).unwrap().rows[0][..2], [16.0, 8.0]);
     // A .txt gives a .txt.
     std::fs::write(path("in/list.txt"), "mic/a.mrcs\nb.mrcs\n").unwrap();
-    succeeds(at.path(), &["drgn", "downsample", "in/list.txt", "-D", "16", "-o", "list.txt", "--outdir", "small"]);
+    succeeds(
+        at.path(),
+        &["drgn", "downsample", "in/list.txt", "-D", "16", "-o", "list.txt", "--outdir", "small"],
+    );
     assert_eq!(std::fs::read_to_string(path("list.txt")).unwrap(), "small/mic/a.16.mrcs\nsmall/b.16.mrcs\n");
-    assert_close(&pixels(&path("small/b.16.mrcs")), &pixels(&golden("cli/particles.16.mrcs")), 1e-5, "by list");
+    assert_close(
+        &pixels(&path("small/b.16.mrcs")),
+        &pixels(&golden("cli/particles.16.mrcs")),
+        1e-5,
+        "by list",
+    );
 }
 
 #[test]
@@ -85,10 +107,20 @@ fn filter_by_number_cluster_and_range() {
     let labels: Vec<i64> = (0..48).map(|i| i % 3).collect();
     write_labels(&path("run/analyze.0/kmeans3/labels.pkl"), &labels).unwrap();
     succeeds(at.path(), &["drgn", "filter", "run", "--clusters", "1", "3", "--name", "sel"]);
-    assert_eq!(read_indices(&path("run/sel.pkl")).unwrap(), (0..48).filter(|i| i % 3 != 1).collect::<Vec<_>>());
-    assert_eq!(read_indices(&path("run/sel_inverse.pkl")).unwrap(), (0..48).filter(|i| i % 3 == 1).collect::<Vec<_>>());
-    assert!(fails(at.path(), &["drgn", "filter", "run", "--clusters", "1", "--name", "sel"]).contains("--force"));
-    assert!(fails(at.path(), &["drgn", "filter", "run", "--clusters", "4", "--name", "x"]).contains("cluster"));
+    assert_eq!(
+        read_indices(&path("run/sel.pkl")).unwrap(),
+        (0..48).filter(|i| i % 3 != 1).collect::<Vec<_>>()
+    );
+    assert_eq!(
+        read_indices(&path("run/sel_inverse.pkl")).unwrap(),
+        (0..48).filter(|i| i % 3 == 1).collect::<Vec<_>>()
+    );
+    assert!(
+        fails(at.path(), &["drgn", "filter", "run", "--clusters", "1", "--name", "sel"]).contains("--force")
+    );
+    assert!(
+        fails(at.path(), &["drgn", "filter", "run", "--clusters", "4", "--name", "x"]).contains("cluster")
+    );
 
     let z = Latents::read(&path("run/z.pkl")).unwrap();
     assert_eq!(z.dim, 2);
@@ -104,7 +136,8 @@ fn filter_by_number_cluster_and_range() {
     let config = config.replace("  ind: null", &format!("  ind: {}", path("parent.pkl").display()));
     assert!(config.contains("parent.pkl"), "{config}");
     std::fs::write(path("run/config.yaml"), config).unwrap();
-    let both = ["drgn", "filter", "run", "--clusters", "2", "--range", &format!("z2:{middle}:"), "--name", "both"];
+    let both =
+        ["drgn", "filter", "run", "--clusters", "2", "--range", &format!("z2:{middle}:"), "--name", "both"];
     succeeds(at.path(), &both);
     let wanted: Vec<usize> = above.iter().filter(|i| *i % 3 == 1).map(|i| 100 + 2 * i).collect();
     assert_eq!(read_indices(&path("run/both.pkl")).unwrap(), wanted);
@@ -113,7 +146,10 @@ fn filter_by_number_cluster_and_range() {
     assert_eq!(read_indices(&path("run/copy_inverse.pkl")).unwrap().len(), 48 - wanted.len());
 
     let labels = "run/analyze.0/kmeans3/labels.pkl";
-    succeeds(at.path(), &["drgn", "select_clusters", labels, "--sel", "2", "-o", "c.pkl", "--parent-ind", "parent.pkl"]);
+    succeeds(
+        at.path(),
+        &["drgn", "select_clusters", labels, "--sel", "2", "-o", "c.pkl", "--parent-ind", "parent.pkl"],
+    );
     assert_eq!(read_indices(&path("c.pkl")).unwrap(), (0..16).map(|i| 102 + 6 * i).collect::<Vec<_>>());
 }
 
@@ -135,7 +171,8 @@ fn tables_are_cut_and_joined() {
     }
     let (old, new) = (Poses::read(&path("pose.pkl")).unwrap(), Poses::read(&path("pose_ab.pkl")).unwrap());
     assert!(all.iter().enumerate().all(|(k, i)| new.rotations[k] == old.rotations[*i]));
-    let (old, new) = (CtfTable::read(&path("ctf.pkl")).unwrap(), CtfTable::read(&path("ctf_ab.pkl")).unwrap());
+    let (old, new) =
+        (CtfTable::read(&path("ctf.pkl")).unwrap(), CtfTable::read(&path("ctf_ab.pkl")).unwrap());
     assert!(all.iter().enumerate().all(|(k, i)| new.rows[k] == old.rows[*i]));
     all.sort_unstable();
     assert_eq!(all, (0..48).collect::<Vec<_>>());
@@ -159,7 +196,9 @@ fn paths_through_latent_space() {
     let points: Vec<[f64; 2]> = z.mu.as_chunks::<2>().0.iter().map(|p| p.map(f64::from)).collect();
     let read = |name: &str| -> Vec<[f64; 2]> {
         let text = std::fs::read_to_string(path(name)).unwrap();
-        let row = |l: &str| l.split_whitespace().map(|v| v.parse().unwrap()).collect::<Vec<f64>>().try_into().unwrap();
+        let row = |l: &str| {
+            l.split_whitespace().map(|v| v.parse().unwrap()).collect::<Vec<f64>>().try_into().unwrap()
+        };
         text.lines().map(row).collect()
     };
     succeeds(at.path(), &["drgn", "pc_traversal", "z.pkl", "-n", "7", "-o", "paths"]);
@@ -177,23 +216,55 @@ fn paths_through_latent_space() {
         let low = places[2] + 0.35 * (places[3] - places[2]);
         let high = places[44] + 0.65 * (places[45] - places[44]);
         // f32 latents.
-        assert!((along(&first, &direction) - low).abs() < 1e-5 && (along(&last, &direction) - high).abs() < 1e-5);
+        assert!(
+            (along(&first, &direction) - low).abs() < 1e-5 && (along(&last, &direction) - high).abs() < 1e-5
+        );
         let mean = places.iter().sum::<f64>() / 48.0;
         spreads.push((places.iter().map(|p| (p - mean).powi(2)).sum::<f64>(), direction));
     }
     let [(wide, a), (narrow, b)] = spreads[..] else { panic!() };
     assert!(wide >= narrow && along(&a, &b).abs() < 1e-5);
 
-    succeeds(at.path(), &["drgn", "direct_traversal", "z.pkl", "--anchors", "3", "40", "7", "-n", "5", "-o", "d.txt", "--loop"]);
+    succeeds(
+        at.path(),
+        &[
+            "drgn",
+            "direct_traversal",
+            "z.pkl",
+            "--anchors",
+            "3",
+            "40",
+            "7",
+            "-n",
+            "5",
+            "-o",
+            "d.txt",
+            "--loop",
+        ],
+    );
     let line = read("d.txt");
     assert_eq!(line.len(), 13);
     for (row, particle) in [(0, 3), (4, 40), (8, 7), (12, 3)] {
-        assert!((line[row][0] - points[particle][0]).abs() < 1e-6 && (line[row][1] - points[particle][1]).abs() < 1e-6);
+        assert!(
+            (line[row][0] - points[particle][0]).abs() < 1e-6
+                && (line[row][1] - points[particle][1]).abs() < 1e-6
+        );
     }
     let middle = [0, 1].map(|k| 0.5 * (points[3][k] + points[40][k]));
     assert!((line[2][0] - middle[0]).abs() < 1e-6 && (line[2][1] - middle[1]).abs() < 1e-6);
 
-    let args = ["drgn", "graph_traversal", "z.pkl", "--anchors", "3", "40", "--max-neighbors", "20", "--avg-neighbors", "15"];
+    let args = [
+        "drgn",
+        "graph_traversal",
+        "z.pkl",
+        "--anchors",
+        "3",
+        "40",
+        "--max-neighbors",
+        "20",
+        "--avg-neighbors",
+        "15",
+    ];
     succeeds(at.path(), &[&args[..], &["-o", "g.txt", "--outind", "g_ind.txt"]].concat());
     let indices: Vec<usize> =
         std::fs::read_to_string(path("g_ind.txt")).unwrap().lines().map(|l| l.parse().unwrap()).collect();
@@ -210,7 +281,8 @@ fn phases_are_flipped_image_by_image() {
     let path = |name: &str| at.path().join(name);
     succeeds(at.path(), &["drgn", "phase_flip", "particles.mrcs", "ctf.pkl", "-o", "f.mrcs"]);
     succeeds(at.path(), &["drgn", "phase_flip", "f.mrcs", "ctf.pkl", "-o", "ff.mrcs"]);
-    let (raw, once, twice) = (pixels(&path("particles.mrcs")), pixels(&path("f.mrcs")), pixels(&path("ff.mrcs")));
+    let (raw, once, twice) =
+        (pixels(&path("particles.mrcs")), pixels(&path("f.mrcs")), pixels(&path("ff.mrcs")));
     // Signs square to one.
     assert_close(&twice, &raw, 1e-5, "flipped twice");
     assert!(once.iter().zip(&raw).any(|(a, b)| (a - b).abs() > 0.1));
@@ -229,7 +301,10 @@ fn images_move_by_whole_pixels() {
     let shifts: Vec<f64> = (0..48).flat_map(|i| [f64::from(i % 5), -3.0]).collect();
     let array = kinesome::io::npy::Array::f64(&[48, 2], shifts).unwrap();
     write_array(&path("t.npy"), array).unwrap();
-    succeeds(at.path(), &["drgn", "translate_mrcs", "particles.mrcs", "t.npy", "--tscale", "0.03125", "-o", "m.mrcs"]);
+    succeeds(
+        at.path(),
+        &["drgn", "translate_mrcs", "particles.mrcs", "t.npy", "--tscale", "0.03125", "-o", "m.mrcs"],
+    );
     let (raw, moved) = (pixels(&path("particles.mrcs")), pixels(&path("m.mrcs")));
     let wanted: Vec<f32> = (0..48 * 1024)
         .map(|at| {
@@ -265,7 +340,9 @@ fn maps_and_headers() {
     let column = |text: &str, k: usize| -> Vec<f64> {
         text.lines().skip(1).map(|l| l.split(' ').nth(k).unwrap().parse().unwrap()).collect()
     };
-    let close = |a: &[f64], b: &[f64]| a.len() == b.len() && a.iter().zip(b).skip(2).all(|(a, b)| (a - b).abs() < 2e-6);
+    let close = |a: &[f64], b: &[f64]| {
+        a.len() == b.len() && a.iter().zip(b).skip(2).all(|(a, b)| (a - b).abs() < 2e-6)
+    };
     succeeds(at.path(), &["drgn", "fsc", "a.mrc", "b.mrc", "-o", "fsc.txt", "-p", "fsc.png"]);
     let text = std::fs::read_to_string(path("fsc.txt")).unwrap();
     assert!(close(&column(&text, 1), &column(&reference, 1)), "{text}");

@@ -1,5 +1,8 @@
 //! Operations against the oracle on every device of this machine.
 
+mod fuzz;
+mod properties;
+
 use std::path::PathBuf;
 
 use kinesome::{conformance, device, ops};

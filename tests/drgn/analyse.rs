@@ -77,7 +77,8 @@ fn a_run_of_the_reference_program() {
     assert_eq!((summary.history[0].reconstruction, summary.history[0].divergence), (1.05, 3.25));
     assert_eq!(summary.history[0].total, 1.0625);
 
-    let volumes = |n: usize, ending: &str| (1..=n).map(|i| format!("vol_{i:03}.{ending}")).collect::<Vec<_>>();
+    let volumes =
+        |n: usize, ending: &str| (1..=n).map(|i| format!("vol_{i:03}.{ending}")).collect::<Vec<_>>();
     let expect = |folder: &Path, n: usize, others: &[&str]| {
         let mut wanted: Vec<String> = others.iter().map(ToString::to_string).collect();
         wanted.extend(volumes(n, "mrc"));
@@ -140,7 +141,8 @@ fn check_traversals(out: &Path) {
             .map(|i| low + (high - low) * f64::from(i) / 9.0)
             .flat_map(|t| [mean[0] + t * axis[0], mean[1] + t * axis[1]].map(|v| v as f32))
             .collect();
-        let found: Vec<f32> = numbers(&out.join(name).join("z_values.txt")).iter().map(|v| *v as f32).collect();
+        let found: Vec<f32> =
+            numbers(&out.join(name).join("z_values.txt")).iter().map(|v| *v as f32).collect();
         // Latents are single precision.
         close(name, &found, &wanted, 1e-5);
     }
@@ -175,7 +177,8 @@ fn check_volumes(run_folder: &Path, out: &Path) {
         for i in [0, n / 2, n - 1] {
             let z = [z[2 * i] as f32, z[2 * i + 1] as f32];
             let wanted = decoder.decode(&z, (norm[0], norm[1])).expect("a volume");
-            let found = Volume::read(out.join(series).join(format!("vol_{:03}.mrc", i + 1))).expect("a volume");
+            let found =
+                Volume::read(out.join(series).join(format!("vol_{:03}.mrc", i + 1))).expect("a volume");
             assert_eq!(found.data, wanted, "{series}, volume {i}: the same computation gives the same bits");
             // ctf.pkl: 32 pixels of 4 Å, the box of the model.
             assert_eq!(found.apix.map(|a| a as f32), Some(4.0));
@@ -191,7 +194,8 @@ fn volumes_are_finished_as_asked() {
     let plain = few();
     run_it(folder.path(), &Options { outdir: out("plain"), downsample: Some(16), ..plain.clone() });
     let post_process = PostProcess { flip: true, invert: true, low_pass: None, crop: Some(8) };
-    let changed = Options { outdir: out("changed"), downsample: Some(16), post_process, first_volume: 0, ..plain };
+    let changed =
+        Options { outdir: out("changed"), downsample: Some(16), post_process, first_volume: 0, ..plain };
     run_it(folder.path(), &changed);
     let before = Volume::read(folder.path().join("plain/pc1/vol_002.mrc")).expect("a volume");
     let after = Volume::read(folder.path().join("changed/pc1/vol_001.mrc")).expect("a volume");
@@ -220,7 +224,8 @@ fn without_volumes_the_rest_is_there() {
 fn what_does_not_fit_is_named() {
     let folder = tempfile::tempdir().expect("a folder");
     let fails = |epoch: Option<usize>, options: &Options, said: &[&str]| {
-        let error = analyse(folder.path(), epoch, options, &mut |_, _, _| Ok(())).expect_err("an error").to_string();
+        let error =
+            analyse(folder.path(), epoch, options, &mut |_, _, _| Ok(())).expect_err("an error").to_string();
         assert!(said.iter().all(|s| error.contains(s)), "{error:?} does not say {said:?}");
         assert!(!error.contains('\n'), "{error:?} is one line");
         assert!(!folder.path().join("analyze.1").exists(), "nothing is written: {error}");
@@ -277,11 +282,14 @@ fn random_run(folder: &Path, n: usize, zdim: usize) -> PathBuf {
             images_per_second: 10.0,
         })
         .collect();
-    let position = run::Position { epoch: 3, step: 9, seed: 0, shuffle_seed: 0, batch: 8, images: n, history };
+    let position =
+        run::Position { epoch: 3, step: 9, seed: 0, shuffle_seed: 0, batch: 8, images: n, history };
     let weights = run::weights_path(folder, Some(3));
     let adam = kinesome::train::Adam::default();
     run::save(&weights, &network, &store, &adam, None, &position).expect("a checkpoint");
-    Latents { dim: zdim, mu: draw(n * zdim), logvar: None }.write(&run::latents_path(folder, Some(3))).expect("latents");
+    Latents { dim: zdim, mu: draw(n * zdim), logvar: None }
+        .write(&run::latents_path(folder, Some(3)))
+        .expect("latents");
     weights
 }
 
@@ -295,7 +303,9 @@ fn the_umap_is_made_once() {
     assert_eq!(first.history.len(), 3);
     let out = folder.path().join("analyze.3");
     assert!(out.join("learning_curve_epoch3.png").is_file());
-    for name in ["umap.png", "umap_marginals.png", "umap_hexbin.png", "pc1/umap.png", "pc1/umap_traversal.png"] {
+    for name in
+        ["umap.png", "umap_marginals.png", "umap_hexbin.png", "pc1/umap.png", "pc1/umap_traversal.png"]
+    {
         assert!(out.join(name).is_file(), "{name} is missing");
     }
     for name in ["pc2/umap_traversal_connected.png", "kmeans4/umap.png", "kmeans4/umap_hex.png"] {
@@ -313,7 +323,9 @@ fn the_umap_is_made_once() {
     assert_eq!(third.umap.expect("a UMAP"), made);
     assert!(third.notes.iter().any(|n| n.contains("umap.pkl had 50 points for 60")));
     let none = Options { skip_umap: true, ..options.clone() };
-    assert!(analyse(folder.path(), Some(3), &none, &mut |_, _, _| Ok(())).expect("an analysis").umap.is_none());
+    assert!(
+        analyse(folder.path(), Some(3), &none, &mut |_, _, _| Ok(())).expect("an analysis").umap.is_none()
+    );
 }
 
 #[test]

@@ -1,4 +1,7 @@
 //! The cryoDRGN room against numbers of the reference program.
 
+mod analyse;
 mod golden;
+mod memory;
 mod networks;
+mod threads;

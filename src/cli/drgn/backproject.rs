@@ -119,7 +119,8 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Result<()> {
-    if args.tilt || args.dose.is_some() || args.ntilts.is_some() || args.force_ntilts || args.angle.is_some() {
+    if args.tilt || args.dose.is_some() || args.ntilts.is_some() || args.force_ntilts || args.angle.is_some()
+    {
         let problem = "tilt series (--tilt, -d, --ntilts, --force-ntilts, -a) are not supported yet; single-particle \
                        images are";
         return Err(Error::usage(problem));

@@ -35,7 +35,12 @@ pub struct GivenArgs {
     w: Option<f64>,
 
     /// Phase shift in degrees
-    #[arg(long, value_name = "DEG", allow_negative_numbers = true, help_heading = "Instead of the file's values")]
+    #[arg(
+        long,
+        value_name = "DEG",
+        allow_negative_numbers = true,
+        help_heading = "Instead of the file's values"
+    )]
     ps: Option<f64>,
 }
 
@@ -85,7 +90,7 @@ Several files of one job are joined by uid. For the columns of ctf.pkl see parse
 pub struct CsparcArgs {
     /// The .cs file with the CTF fields, and passthrough files to join
     #[arg(required = true, value_name = "CS")]
-    cs: Vec<PathBuf>,
+    input: Vec<PathBuf>,
 
     #[command(flatten)]
     given: GivenArgs,
@@ -104,7 +109,7 @@ pub fn run_star(args: StarArgs) -> Result<()> {
 }
 
 pub fn run_csparc(args: CsparcArgs) -> Result<()> {
-    let table = import::open_cs(&args.cs)?;
+    let table = import::open_cs(&args.input)?;
     finish(import::ctf_from_cs(&table, &args.given.values())?, &args.out, args.png.as_deref())
 }
 

@@ -66,7 +66,10 @@ pub struct Args {
 pub fn run(args: Args) -> Result<()> {
     if args.side < 2 || !args.side.is_multiple_of(2) {
         let side = args.side;
-        return Err(Error::usage(format!("-D {side}: the new box must be even; take {} for example", side.max(1) + 1)));
+        return Err(Error::usage(format!(
+            "-D {side}: the new box must be even; take {} for example",
+            side.max(1) + 1
+        )));
     }
     let mut outputs = Outputs::new();
     if let Some(folder) = args.out.parent() {
@@ -99,8 +102,14 @@ pub fn run(args: Args) -> Result<()> {
     Ok(())
 }
 
-fn write(args: &Args, stack: &ParticleStack, ind: Option<&[usize]>, progress: &mut Progress) -> Result<Written> {
-    let kind = |path: &Path| path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
+fn write(
+    args: &Args,
+    stack: &ParticleStack,
+    ind: Option<&[usize]>,
+    progress: &mut Progress,
+) -> Result<Written> {
+    let kind =
+        |path: &Path| path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
     let (from, to) = (kind(&args.input), kind(&args.out));
     let tick = &mut progress.ticker();
     match (to.as_str(), args.chunk) {

@@ -81,7 +81,8 @@ pub fn run(args: Args) -> Result<()> {
             true => Ok(map),
             false => {
                 let [z, y, x] = map.dims;
-                let problem = format!("the map is {x} x {y} x {z}, but {} has a side of {side}", first.display());
+                let problem =
+                    format!("the map is {x} x {y} x {z}, but {} has a side of {side}", first.display());
                 Err(Error::malformed(path, "", problem))
             }
         }
@@ -93,7 +94,13 @@ pub fn run(args: Args) -> Result<()> {
             return Err(Error::usage("--ref-volume goes with exactly two half maps"));
         };
         let set = fsc::fsc_set(&read(path)?.data, &reference.data, &other.data, side, apix, PHASE_SEED)?;
-        (set.to_text(), curves_of(&set).into_iter().map(|(name, values)| (name, Fsc { box_side: side, values })).collect())
+        (
+            set.to_text(),
+            curves_of(&set)
+                .into_iter()
+                .map(|(name, values)| (name, Fsc { box_side: side, values }))
+                .collect(),
+        )
     } else {
         let mask = args.mask.as_ref().map(read).transpose()?.map(|m| m.data);
         let mut curves: Vec<(String, Fsc)> = Vec::new();
@@ -126,7 +133,9 @@ fn pixel_size(apix: Option<f64>) -> Result<f64> {
     match apix {
         None => Ok(1.0),
         Some(apix) if apix > 0.0 && apix.is_finite() => Ok(apix),
-        Some(apix) => Err(Error::usage(format!("--Apix {apix}: the pixel size must be a positive number of Å"))),
+        Some(apix) => {
+            Err(Error::usage(format!("--Apix {apix}: the pixel size must be a positive number of Å")))
+        }
     }
 }
 
@@ -176,7 +185,11 @@ pub fn run_plot(args: PlotArgs) -> Result<()> {
         let (names, rows) = fsc::parse_text(&text).map_err(|e| bad(e.to_string()))?;
         let step = match rows.get(1).and_then(|row| row.first()) {
             Some(step) if *step > 0.0 && *step <= 0.5 && names.len() > 1 => *step,
-            _ => return Err(bad("not an FSC table: a first column `pixres` in equal steps, then curves".into())),
+            _ => {
+                return Err(bad(
+                    "not an FSC table: a first column `pixres` in equal steps, then curves".into()
+                ));
+            }
         };
         let this = (1.0 / step).round() as usize;
         if side != 0 && side != this {
@@ -184,7 +197,8 @@ pub fn run_plot(args: PlotArgs) -> Result<()> {
         }
         side = this;
         for (k, name) in names.iter().enumerate().skip(1) {
-            let label = if args.input.len() > 1 { format!("{}, {name}", path.display()) } else { name.clone() };
+            let label =
+                if args.input.len() > 1 { format!("{}, {name}", path.display()) } else { name.clone() };
             curves.push((label, rows.iter().map(|row| row.get(k).copied().unwrap_or(f64::NAN)).collect()));
         }
     }

@@ -194,14 +194,22 @@ fn shifts(path: &Path) -> Result<Vec<[f64; 2]>> {
         return Ok(values.as_chunks::<2>().0.to_vec());
     }
     let poses = Poses::read(path)?;
-    poses.translations.ok_or_else(|| Error::malformed(path, "", "the pose file has rotations only, no shifts"))
+    poses
+        .translations
+        .ok_or_else(|| Error::malformed(path, "", "the pose file has rotations only, no shifts"))
 }
 
 pub fn run_header(args: HeaderArgs) -> Result<()> {
     let file = MrcFile::open(&args.input)?;
     let h = file.header();
     println!("file         {}", args.input.display());
-    println!("size         {} x {} x {} (x, y, {})", h.nx, h.ny, file.len(), if h.ispg == 0 { "images" } else { "z" });
+    println!(
+        "size         {} x {} x {} (x, y, {})",
+        h.nx,
+        h.ny,
+        file.len(),
+        if h.ispg == 0 { "images" } else { "z" }
+    );
     println!("mode         {} ({:?})", h.mode.number(), h.mode);
     println!("byte order   {}", if h.big_endian { "big-endian" } else { "little-endian" });
     println!("pixel size   {}", h.apix.map_or("not stated".into(), |a| format!("{a} Å")));

@@ -43,13 +43,19 @@ pub fn run(args: Args) -> Result<()> {
     let side = match map.dims {
         [z, y, x] if z == y && y == x => x,
         [z, y, x] => {
-            return Err(Error::malformed(&args.input, "", format!("the map is {x} x {y} x {z}; it must be a cube")));
+            return Err(Error::malformed(
+                &args.input,
+                "",
+                format!("the map is {x} x {y} x {z}; it must be a cube"),
+            ));
         }
     };
     let apix = args.apix.or(map.apix).unwrap_or(1.0);
     let threshold = match args.threshold {
         Some(threshold) => threshold,
-        None => default_threshold(&map.data).map_err(|e| Error::malformed(&args.input, "", e.to_string()))? as f32,
+        None => {
+            default_threshold(&map.data).map_err(|e| Error::malformed(&args.input, "", e.to_string()))? as f32
+        }
     };
     let options = MaskOptions { threshold: Some(threshold), dilate: args.dilate, edge: args.dist };
     let mask = cosine_mask(&map.data, side, apix, &options)?;

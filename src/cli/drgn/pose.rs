@@ -50,7 +50,7 @@ Several files of one job are joined by uid. Shifts (pixels) become fractions of 
 pub struct CsparcArgs {
     /// The .cs file with the alignments, and passthrough files to join
     #[arg(required = true, value_name = "CS")]
-    cs: Vec<PathBuf>,
+    input: Vec<PathBuf>,
 
     /// The alignments are those of the first class of an ab-initio reconstruction
     #[arg(long)]
@@ -108,7 +108,7 @@ pub fn run_star(args: StarArgs) -> Result<()> {
 
 pub fn run_csparc(args: CsparcArgs) -> Result<()> {
     expect_extension(&args.out, "-o", &["pkl"])?;
-    let table = import::open_cs(&args.cs)?;
+    let table = import::open_cs(&args.input)?;
     let which = CsPoses { abinit: args.abinit, hetrefine: args.hetrefine };
     let poses = import::poses_from_cs(&table, which, args.side)?;
     poses.table.write(&args.out)?;
@@ -141,5 +141,10 @@ fn report(poses: &Imported<Poses>, out: &std::path::Path) {
     poses.notes.iter().for_each(|text| note(text));
     let shifts = poses.table.translations.iter().flatten().flatten();
     let largest = shifts.fold(0.0f64, |m, v| m.max(v.abs()));
-    println!("{}: {} poses, shifts up to {:.1} % of the box", out.display(), poses.table.len(), 100.0 * largest);
+    println!(
+        "{}: {} poses, shifts up to {:.1} % of the box",
+        out.display(),
+        poses.table.len(),
+        100.0 * largest
+    );
 }

@@ -1,7 +1,7 @@
 //! Choosing particles, and cutting tables and stacks down to the choice.
 
 use super::indices;
-use crate::cli::progress::{Progress, note};
+use crate::cli::progress::Progress;
 use crate::error::{Error, Result};
 use crate::io::cs::CsTable;
 use crate::io::particles::ParticleStack;
@@ -218,7 +218,9 @@ pub fn run_filter(args: FilterArgs) -> Result<()> {
     };
     if all.len() != latents.len() {
         let (a, b) = (all.len(), latents.len());
-        return Err(Error::usage(format!("the model was trained on a selection of {a} particles, but z has {b}")));
+        return Err(Error::usage(format!(
+            "the model was trained on a selection of {a} particles, but z has {b}"
+        )));
     }
     let analysis = analysis_folder(&args.outdir, args.epoch)?;
     let mut kept: Vec<bool> = vec![true; all.len()];
@@ -242,10 +244,15 @@ pub fn run_filter(args: FilterArgs) -> Result<()> {
     }
     if let Some(path) = &args.ind {
         let wanted = read_indices(path)?;
-        let known: std::collections::HashMap<usize, usize> = all.iter().enumerate().map(|(i, p)| (*p, i)).collect();
+        let known: std::collections::HashMap<usize, usize> =
+            all.iter().enumerate().map(|(i, p)| (*p, i)).collect();
         let rows = wanted.iter().map(|p| {
             known.get(p).copied().ok_or_else(|| {
-                Error::malformed(path, "", format!("particle {p} is not among the {} of the model", all.len()))
+                Error::malformed(
+                    path,
+                    "",
+                    format!("particle {p} is not among the {} of the model", all.len()),
+                )
             })
         });
         keep_only(rows.collect::<Result<_>>()?);
@@ -265,7 +272,16 @@ pub fn run_filter(args: FilterArgs) -> Result<()> {
     write_indices(&outputs.file(&path), &chosen)?;
     write_indices(&outputs.file(&other), &select::inverse(&all, &chosen))?;
     outputs.keep();
-    println!("{}: {} of {} particles; the others in {}", path.display(), chosen.len(), all.len(), other.display());
+    println!(
+        "{}: {} of {} particles; the others in {}",
+        path.display(),
+        chosen.len(),
+        all.len(),
+        other.display()
+    );
+    if let Some(analysis) = analysis {
+        println!("clusters and UMAP are those of {}", analysis.display());
+    }
     Ok(())
 }
 
@@ -281,14 +297,14 @@ fn analysis_folder(folder: &Path, epoch: i64) -> Result<Option<PathBuf>> {
         return Ok(exact.is_dir().then_some(exact));
     }
     let last = numbered(folder, "analyze.")?.into_iter().max();
-    if let Some(last) = last {
-        note(&format!("using analyze.{last}; -e chooses another epoch"));
-    }
     Ok(last.map(|n| folder.join(format!("analyze.{n}"))))
 }
 
 fn no_analysis(folder: &Path) -> Error {
-    Error::usage(format!("there is no analysis of this epoch in {}; run `kinesome drgn analyze` first", folder.display()))
+    Error::usage(format!(
+        "there is no analysis of this epoch in {}; run `kinesome drgn analyze` first",
+        folder.display()
+    ))
 }
 
 fn kmeans_folder(analysis: &Path, k: Option<usize>) -> Result<PathBuf> {
@@ -297,8 +313,12 @@ fn kmeans_folder(analysis: &Path, k: Option<usize>) -> Result<PathBuf> {
     match (k, &known[..]) {
         (Some(k), _) if known.contains(&k) => Ok(analysis.join(format!("kmeans{k}"))),
         (None, [k]) => Ok(analysis.join(format!("kmeans{k}"))),
-        (_, []) => Err(Error::usage(format!("there is no k-means in {}; run analyze first", analysis.display()))),
-        (Some(k), _) => Err(Error::usage(format!("there is no kmeans{k} in {}, only {list}", analysis.display()))),
+        (_, []) => {
+            Err(Error::usage(format!("there is no k-means in {}; run analyze first", analysis.display())))
+        }
+        (Some(k), _) => {
+            Err(Error::usage(format!("there is no kmeans{k} in {}, only {list}", analysis.display())))
+        }
         (None, _) => Err(Error::usage(format!("{} holds {list}; choose with -k", analysis.display()))),
     }
 }
@@ -316,7 +336,9 @@ fn numbered(folder: &Path, prefix: &str) -> Result<Vec<usize>> {
 /// Cluster numbers of the command line to those of the file.
 fn from_one(clusters: &[i64]) -> Result<Vec<i64>> {
     match clusters.iter().find(|c| **c < 1) {
-        Some(c) => Err(Error::usage(format!("there is no cluster {c}; clusters count from 1, like vol_001.mrc"))),
+        Some(c) => {
+            Err(Error::usage(format!("there is no cluster {c}; clusters count from 1, like vol_001.mrc")))
+        }
         None => Ok(clusters.iter().map(|c| c - 1).collect()),
     }
 }
@@ -341,7 +363,9 @@ pub fn run_random(args: RandomArgs) -> Result<()> {
     let size = match (args.n, args.frac) {
         (Some(n), _) => n,
         (None, Some(f)) if f > 0.0 && f <= 1.0 => (f * args.total as f64) as usize,
-        (None, f) => return Err(Error::usage(format!("--frac {}: must be above 0, at most 1", f.unwrap_or(0.0)))),
+        (None, f) => {
+            return Err(Error::usage(format!("--frac {}: must be above 0, at most 1", f.unwrap_or(0.0))));
+        }
     };
     let chosen = select::random(args.total, size, args.seed)?;
     let mut outputs = Outputs::new();
@@ -386,15 +410,21 @@ pub fn run_pkl(args: PklArgs) -> Result<()> {
     if chosen.is_empty() {
         return Err(Error::usage("the selection is empty; there would be nothing to write"));
     }
-    let cut = tables.iter().map(|table| select::rows(&args.input, table, &chosen)).collect::<Result<Vec<Value>>>()?;
+    let cut = tables
+        .iter()
+        .map(|table| select::rows(&args.input, table, &chosen))
+        .collect::<Result<Vec<Value>>>()?;
     pickle::write_all(&args.out, &cut)?;
     println!("{}: {} rows", args.out.display(), chosen.len());
     Ok(())
 }
 
 pub fn run_concat(args: ConcatArgs) -> Result<()> {
-    let tables =
-        args.input.iter().map(|path| Ok((path.as_path(), pickle::read(path)?))).collect::<Result<Vec<_>>>()?;
+    let tables = args
+        .input
+        .iter()
+        .map(|path| Ok((path.as_path(), pickle::read(path)?)))
+        .collect::<Result<Vec<_>>>()?;
     pickle::write(&args.out, &select::concatenate(&tables)?)?;
     println!("{}: {} tables joined", args.out.display(), tables.len());
     Ok(())

@@ -103,7 +103,9 @@ pub fn run_write(args: WriteArgs) -> Result<()> {
         let rows = ind.unwrap_or_else(|| (0..stack.len()).collect());
         check_rows(&rows, stack.len())?;
         let Some(ctf) = &args.ctf else {
-            return Err(Error::usage("give the CTF parameters with --ctf (only a .star input brings its own)"));
+            return Err(Error::usage(
+                "give the CTF parameters with --ctf (only a .star input brings its own)",
+            ));
         };
         let poses = args.poses.as_deref().map(Poses::read).transpose()?;
         let tables = Tables { ctf: Some(CtfTable::read(ctf)?), poses };
@@ -119,7 +121,9 @@ fn check_rows(rows: &[usize], n: usize) -> Result<()> {
         return Err(Error::usage("the selection of particles (--ind) is empty"));
     }
     match rows.iter().find(|i| **i >= n) {
-        Some(i) => Err(Error::usage(format!("--ind selects particle {i}, but there are {n} (counted from 0)"))),
+        Some(i) => {
+            Err(Error::usage(format!("--ind selects particle {i}, but there are {n} (counted from 0)")))
+        }
         None => Ok(()),
     }
 }
@@ -166,7 +170,8 @@ pub fn run_filter(args: FilterArgs) -> Result<()> {
     let names = table.texts("rlnMicrographName")?;
     let mut groups: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for row in rows {
-        let name = std::path::Path::new(names[row]).file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let name =
+            std::path::Path::new(names[row]).file_stem().unwrap_or_default().to_string_lossy().into_owned();
         groups.entry(name).or_default().push(row);
     }
     let mut outputs = Outputs::new();

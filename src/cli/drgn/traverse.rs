@@ -117,7 +117,8 @@ pub fn run_pc(args: PcArgs) -> Result<()> {
         false => args.pc,
     };
     let [low, high] = args.lim[..] else { return Err(Error::usage("--lim takes two percentiles")) };
-    let options = PcOptions { points: args.n, limits: [low, high], by_percentile: args.use_percentile_spacing };
+    let options =
+        PcOptions { points: args.n, limits: [low, high], by_percentile: args.use_percentile_spacing };
     let mut paths = Vec::new();
     for number in components {
         let Some(component) = number.checked_sub(1) else {
@@ -200,11 +201,17 @@ fn anchors(words: &[String]) -> Result<Vec<usize>> {
             continue;
         }
         let text = std::fs::read_to_string(path).map_err(|e| Error::os("read anchors from", path, e))?;
-        for (line, value) in text.lines().enumerate().flat_map(|(n, l)| l.split_whitespace().map(move |v| (n, v))) {
+        for (line, value) in
+            text.lines().enumerate().flat_map(|(n, l)| l.split_whitespace().map(move |v| (n, v)))
+        {
             // NumPy writes whole numbers as 12 or 1.200000e+01.
             let number = value.parse::<f64>().ok().filter(|v| *v >= 0.0 && v.trunc() == *v);
             all.push(number.ok_or_else(|| {
-                Error::malformed(path, format!("line {}", line + 1), format!("`{value}` is no particle number"))
+                Error::malformed(
+                    path,
+                    format!("line {}", line + 1),
+                    format!("`{value}` is no particle number"),
+                )
             })? as usize);
         }
     }

@@ -1,7 +1,6 @@
 //! Elementwise chains: blocks of a few hundred elements go through all steps while they are in cache.
 
 use std::ops::Range;
-use std::sync::OnceLock;
 
 use half::{bf16, f16};
 use rayon::prelude::*;
@@ -27,14 +26,16 @@ pub fn run(chain: &Chain, reads: &[Raw], writes: &[Raw]) {
     });
 }
 
+pub fn has_avx2() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return std::arch::is_x86_feature_detected!("avx2");
+    #[cfg(not(target_arch = "x86_64"))]
+    return false;
+}
+
 /// A row over slices, with the widest instructions there are.
 pub fn sweep(row: &Row, inputs: &[&[f32]], out: &mut [f32]) {
-    static AVX2: OnceLock<bool> = OnceLock::new();
-    #[cfg(target_arch = "x86_64")]
-    let detect = || std::arch::is_x86_feature_detected!("avx2");
-    #[cfg(not(target_arch = "x86_64"))]
-    let detect = || false;
-    if *AVX2.get_or_init(detect) {
+    if has_avx2() {
         // Detected just now.
         unsafe { (row.sweep_avx2)(inputs, out) }
     } else {

@@ -1,8 +1,8 @@
 use rayon::prelude::*;
 
-use super::{Call, chain::sweep};
+use super::{Call, chain::has_avx2};
 use crate::ops::encode::Encode;
-use crate::ops::rows;
+use crate::ops::vocabulary::single::{cos, sin};
 
 /// Points of one task.
 const POINTS: usize = 64;
@@ -23,10 +23,30 @@ pub fn run(op: &Encode, call: &Call<'_>) {
             }
             for (out, phase) in out.chunks_mut(2 * op.group).zip(phase.chunks(op.group)) {
                 let (sine, cosine) = out.split_at_mut(op.group);
-                sweep(&rows::sine, &[phase], sine);
-                sweep(&rows::cosine, &[phase], cosine);
+                both(phase, sine, cosine);
             }
         }
     };
     call.out().par_chunks_mut(POINTS * 2 * count).zip(x.par_chunks(POINTS * 3)).for_each(task);
+}
+
+/// Sines and cosines together: they share the reduction to a quadrant and both polynomials.
+fn both(phase: &[f32], sine: &mut [f32], cosine: &mut [f32]) {
+    #[inline(always)]
+    fn each(phase: &[f32], sine: &mut [f32], cosine: &mut [f32]) {
+        for ((s, c), &p) in sine.iter_mut().zip(cosine).zip(phase) {
+            (*s, *c) = (sin(p), cos(p));
+        }
+    }
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2")]
+    fn each_avx2(phase: &[f32], sine: &mut [f32], cosine: &mut [f32]) {
+        each(phase, sine, cosine);
+    }
+    #[cfg(target_arch = "x86_64")]
+    if has_avx2() {
+        // Detected just now.
+        return unsafe { each_avx2(phase, sine, cosine) };
+    }
+    each(phase, sine, cosine);
 }

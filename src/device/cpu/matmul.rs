@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use half::{bf16, f16};
 use rayon::prelude::*;
 
-use super::{Call, Raw, chain, with_scratch};
+use super::{Call, Raw, chain, panel, with_scratch};
 use crate::ops::matmul::{Extent, MatMul};
 use crate::tensor::DType;
 
@@ -37,7 +37,12 @@ pub fn run(op: &MatMul, call: &Call<'_>) {
         let rows = ROWS.max(TASK / (n * k.max(1))).min(m);
         // Tiles of equal height.
         let rows = m.div_ceil(m.div_ceil(rows));
-        let tile = |r0: usize| row_tile(&left, &right, r0, rows.min(m - r0), n, k, &out);
+        let tile = |r0: usize| {
+            let rows = rows.min(m - r0);
+            row_tile(r0 * n, rows * n, &out, |tile| {
+                product(&left, &right, [r0, 0, 0], [rows, n, k], tile, n)
+            });
+        };
         if !parallel {
             (0..m).step_by(rows).for_each(tile);
         } else if parts >= 4 && m.max(n) <= k {
@@ -45,6 +50,8 @@ pub fn run(op: &MatMul, call: &Call<'_>) {
             split_inner(&left, &right, m, n, k, 1 << parts.ilog2(), &out);
         } else if m < 64 && m * n * k > TASK {
             split_columns(&left, &right, m, n, k, &out);
+        } else if panel::suits(&left, m, n, k) {
+            packed_right(&left, &right, m, n, k, &out);
         } else {
             (0..m.div_ceil(rows)).into_par_iter().for_each(|t| tile(t * rows));
         }
@@ -61,16 +68,15 @@ fn for_each_task(batch: usize, product: impl Fn(usize, bool) + Sync) {
 }
 
 #[derive(Clone, Copy)]
-struct Matrix<'a> {
-    data: &'a [f32],
-    row_stride: isize,
-    column_stride: isize,
+pub(super) struct Matrix<'a> {
+    pub data: &'a [f32],
+    pub row_stride: isize,
+    pub column_stride: isize,
 }
 
 impl<'a> Matrix<'a> {
     fn new(data: &'a [f32], rows: usize, columns: usize, transposed: bool) -> Self {
-        let (row_stride, column_stride) =
-            if transposed { (1, rows as isize) } else { (columns as isize, 1) };
+        let (row_stride, column_stride) = if transposed { (1, rows as isize) } else { (columns as isize, 1) };
         Matrix { data, row_stride, column_stride }
     }
 
@@ -125,14 +131,27 @@ unsafe fn convert(values: &[f32], raw: Raw, start: usize) {
     }
 }
 
-fn row_tile(left: &Matrix, right: &Matrix, r0: usize, rows: usize, n: usize, k: usize, out: &Out) {
-    match out.plain(r0 * n, rows * n) {
-        Some(tile) => product(left, right, [r0, 0, 0], [rows, n, k], tile, n),
-        None => with_scratch(rows * n, |tile| {
-            product(left, right, [r0, 0, 0], [rows, n, k], tile, n);
-            out.finish(r0 * n, tile);
+/// Has `product` fill elements `start .. start + len` of the result and finishes them.
+fn row_tile(start: usize, len: usize, out: &Out, product: impl FnOnce(&mut [f32])) {
+    match out.plain(start, len) {
+        Some(tile) => product(tile),
+        None => with_scratch(len, |tile| {
+            product(tile);
+            out.finish(start, tile);
         }),
     }
+}
+
+fn packed_right(left: &Matrix, right: &Matrix, m: usize, n: usize, k: usize, out: &Out) {
+    with_scratch(panel::packed_len(n, k), |packed| {
+        panel::pack(right, n, k, packed);
+        let packed = &*packed;
+        (0..m.div_ceil(panel::TILE)).into_par_iter().for_each(|t| {
+            let r0 = t * panel::TILE;
+            let rows = panel::TILE.min(m - r0);
+            row_tile(r0 * n, rows * n, out, |tile| panel::multiply(&left.data[r0 * k..], packed, n, k, tile));
+        });
+    });
 }
 
 /// A few rows against a wide matrix: columns to tasks.

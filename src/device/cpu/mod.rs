@@ -11,6 +11,7 @@ mod matmul;
 mod memory;
 mod norm;
 mod pad;
+mod panel;
 mod random;
 mod reduce;
 mod segment_sum;
@@ -18,7 +19,7 @@ mod slice;
 mod softmax;
 
 use std::any::Any;
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use super::{Device, Executable, Memory};
@@ -148,15 +149,15 @@ impl Call<'_> {
 /// Runs `work` on `len` floats of this thread's own that hold anything.
 fn with_scratch<T>(len: usize, work: impl FnOnce(&mut [f32]) -> T) -> T {
     thread_local! {
-        static HELD: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
+        static FREE: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
     }
-    // Taken for the time of use, so that a nested call gets memory of its own.
-    let mut scratch = HELD.take();
+    // Taken out for the time of use: a call inside `work` gets another.
+    let mut scratch = FREE.with_borrow_mut(Vec::pop).unwrap_or_default();
     if scratch.len() < len {
         scratch = vec![0.0; len];
     }
     let result = work(&mut scratch[..len]);
-    HELD.set(scratch);
+    FREE.with_borrow_mut(|free| free.push(scratch));
     result
 }
 

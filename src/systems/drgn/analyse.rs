@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use super::config::{Config, ModelArgs};
 use super::data::resolve;
 use super::evaluate::Evaluator;
-use super::files::{self, CtfTable, Latents};
+use super::files::{self, Checkpoint, CtfTable, Latents};
 use super::model::Network;
 use super::run::{self, EpochLosses};
 use super::traverse::{LatentPath, PcOptions, along_component};
@@ -146,7 +146,12 @@ struct Run {
 }
 
 /// Analyses a run's checkpoint of `epoch`, or the end of the run.
-pub fn analyse(workdir: &Path, epoch: Option<usize>, options: &Options, progress: Progress) -> Result<Summary> {
+pub fn analyse(
+    workdir: &Path,
+    epoch: Option<usize>,
+    options: &Options,
+    progress: Progress,
+) -> Result<Summary> {
     let mut run = Run::open(workdir, epoch, &options.device)?;
     let n = run.latents.len();
     let zdim = run.latents.dim;
@@ -176,7 +181,8 @@ pub fn analyse(workdir: &Path, epoch: Option<usize>, options: &Options, progress
     let clusters = if zdim > 1 {
         let k = options.clusters.min(n);
         if k < options.clusters {
-            run.notes.push(format!("there are only {n} particles: {k} clusters instead of {}", options.clusters));
+            run.notes
+                .push(format!("there are only {n} particles: {k} clusters instead of {}", options.clusters));
         }
         progress("k-means", 0, 1)?;
         let found = kmeans(z, k, ROUNDS, 0)?;
@@ -189,7 +195,8 @@ pub fn analyse(workdir: &Path, epoch: Option<usize>, options: &Options, progress
 
     let components = options.components.min(pca.len());
     if components < options.components {
-        run.notes.push(format!("the latent space has {} components: volumes are made along these", pca.len()));
+        run.notes
+            .push(format!("the latent space has {} components: volumes are made along these", pca.len()));
     }
     let (skip, points) = (options.skip_volumes, options.points * components);
     let mut maker = series::Maker {
@@ -209,7 +216,10 @@ pub fn analyse(workdir: &Path, epoch: Option<usize>, options: &Options, progress
         let nearest = nearest(z, &path);
         let (into, what) = match zdim {
             1 => (folder.clone(), "the latent variable".to_string()),
-            _ => (folder.join(format!("pc{}", component + 1)), format!("principal component {}", component + 1)),
+            _ => (
+                folder.join(format!("pc{}", component + 1)),
+                format!("principal component {}", component + 1),
+            ),
         };
         let title = format!("Volumes along {what}, {:.0} to {:.0} % of the particles", LIMITS[0], LIMITS[1]);
         let series = maker.run(&into, path, &title, series::Tinge::Order)?;
@@ -259,7 +269,8 @@ impl Run {
         let mut config = Config::read(&config_path)?;
         let network = Network::new(&config)?;
         if network.zdim() == 0 {
-            let why = "this run has no latent variables (train_nn), so there is nothing to analyse; its maps are";
+            let why =
+                "this run has no latent variables (train_nn), so there is nothing to analyse; its maps are";
             return Err(Error::usage(format!("{}: {why} reconstruct.N.mrc", workdir.display())));
         }
         let (weights, latents_path) = locate(workdir, epoch)?;
@@ -268,13 +279,15 @@ impl Run {
         if let (ModelArgs::Decoder(_), Some(norm)) = (&config.model_args, checkpoint.norm) {
             config.dataset_args.norm = norm;
         }
-        let position = run::read_position(&weights, &checkpoint)?;
-        let trained = epoch.unwrap_or(position.epoch);
+        let (reached, remembered) = trained(&weights, &checkpoint)?;
+        let epoch = epoch.unwrap_or(reached);
         let latents = Latents::read(&latents_path)?;
         let wrong = |problem: String| Err(Error::malformed(&latents_path, "", problem));
         if latents.dim != network.zdim() {
             let (has, needs) = (latents.dim, network.zdim());
-            return wrong(format!("has {has} latent variables, the model has {needs}: does it belong to this run?"));
+            return wrong(format!(
+                "has {has} latent variables, the model has {needs}: does it belong to this run?"
+            ));
         }
         if latents.len() < 2 {
             return wrong(format!("holds the latents of {} particles; at least 2 are needed", latents.len()));
@@ -282,16 +295,28 @@ impl Run {
         if let Some(at) = latents.mu.iter().position(|v| !v.is_finite()) {
             return wrong(format!("the latent of particle {} is not finite", at / latents.dim));
         }
-        let history = history::of(workdir, &position.history, trained)?;
+        let history = history::of(workdir, &remembered, epoch)?;
         let mut notes = Vec::new();
         if history.is_empty() {
-            notes.push("neither run.log nor the checkpoint tells the losses: there is no learning curve".into());
+            notes.push(
+                "neither run.log nor the checkpoint tells the losses: there is no learning curve".into(),
+            );
         }
         let apix = read_ctf(workdir, &config, &latents_path, latents.len(), &mut notes)?;
         let [mean, std] = config.dataset_args.norm.map(|v| v as f32);
         let norm = (mean, std);
-        Ok(Run { config, network, store, norm, latents, latents_path, epoch: trained, history, apix, notes })
+        Ok(Run { config, network, store, norm, latents, latents_path, epoch, history, apix, notes })
     }
+}
+
+/// Epochs that a checkpoint was trained, and their losses if it remembers them.
+fn trained(weights: &Path, checkpoint: &Checkpoint) -> Result<(usize, Vec<EpochLosses>)> {
+    if run::position_path(weights).is_file() {
+        let position = run::read_position(weights, checkpoint)?;
+        return Ok((position.epoch, position.history));
+    }
+    // cryoDRGN's own: its field is 1 after the first epoch.
+    Ok((usize::try_from(checkpoint.epoch).unwrap_or(0), vec![]))
 }
 
 /// The files of a checkpoint: weights and latents.
@@ -301,10 +326,7 @@ fn locate(workdir: &Path, epoch: Option<usize>) -> Result<(PathBuf, PathBuf)> {
     if !found.0.is_file() && epoch.is_some() {
         // The last epoch may have its files under the names of the end only.
         let last = pair(None);
-        let reaches = |path: &Path| -> Result<Option<usize>> {
-            Ok(Some(run::read_position(path, &files::Checkpoint::read(path)?)?.epoch))
-        };
-        if last.0.is_file() && reaches(&last.0)? == epoch {
+        if last.0.is_file() && Some(trained(&last.0, &Checkpoint::read(&last.0)?)?.0) == epoch {
             found = last;
         }
     }
@@ -356,7 +378,10 @@ fn read_ctf(
     };
     // Of tilt series there is one latent for many images.
     if let Some(selected) = selected.filter(|s| *s != n && data.ntilts.is_none()) {
-        let whose = data.ind.as_ref().map_or(path.display().to_string(), |ind| resolve(ind, workdir).display().to_string());
+        let whose = data
+            .ind
+            .as_ref()
+            .map_or(path.display().to_string(), |ind| resolve(ind, workdir).display().to_string());
         let problem = format!(
             "holds the latents of {n} particles, but {whose} has {selected}: these files belong to different runs"
         );
@@ -401,7 +426,11 @@ fn umap(
     if path.is_file() {
         let held = files::read_umap(path)?;
         if held.len() != z.rows() {
-            notes.push(format!("umap.pkl had {} points for {} particles: it was made anew", held.len(), z.rows()));
+            notes.push(format!(
+                "umap.pkl had {} points for {} particles: it was made anew",
+                held.len(),
+                z.rows()
+            ));
         } else if modified(path) < modified(latents) {
             notes.push("umap.pkl was older than the latents: it was made anew".into());
         } else {
@@ -436,6 +465,7 @@ fn write_clusters(folder: &Path, kmeans: &KMeans, dim: usize) -> Result<()> {
 }
 
 fn active(latents: &Latents) -> usize {
-    let column = |k: usize| latents.mu.iter().skip(k).step_by(latents.dim).map(|v| f64::from(*v)).collect::<Vec<_>>();
+    let column =
+        |k: usize| latents.mu.iter().skip(k).step_by(latents.dim).map(|v| f64::from(*v)).collect::<Vec<_>>();
     (0..latents.dim).filter(|k| rank::std(&column(*k)).powi(2) > ACTIVE).count()
 }

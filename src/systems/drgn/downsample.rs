@@ -63,7 +63,13 @@ pub fn to_stack(stack: &ParticleStack, side: usize, out: &Path, tick: Tick) -> R
 }
 
 /// `NAME.0.mrcs`, `NAME.1.mrcs`, ... of `chunk` images each, and `NAME.txt`, which lists them.
-pub fn to_pieces(stack: &ParticleStack, side: usize, chunk: usize, out: &Path, tick: Tick) -> Result<Written> {
+pub fn to_pieces(
+    stack: &ParticleStack,
+    side: usize,
+    chunk: usize,
+    out: &Path,
+    tick: Tick,
+) -> Result<Written> {
     if chunk == 0 {
         return Err(Error::usage("--chunk must be at least 1 image a file"));
     }

@@ -30,9 +30,10 @@ pub fn star(
         let (path, image) = stack.source(*row)?;
         let name = match &last {
             Some((known, name)) if known == path => name.clone(),
-            _ if full_path => {
-                std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf()).to_string_lossy().into_owned()
-            }
+            _ if full_path => std::path::absolute(path)
+                .unwrap_or_else(|_| path.to_path_buf())
+                .to_string_lossy()
+                .into_owned(),
             _ => name_from(out, path),
         };
         images.push(format!("{:06}@{name}", image + 1));
@@ -47,7 +48,9 @@ pub fn star(
             Ok((0..len).collect())
         } else {
             let (n, have) = (stack.len(), rows.len());
-            Err(Error::usage(format!("{len} {what} for {n} images ({have} selected); give the tables of this stack")))
+            Err(Error::usage(format!(
+                "{len} {what} for {n} images ({have} selected); give the tables of this stack"
+            )))
         }
     };
     let ctf = match &tables.ctf {

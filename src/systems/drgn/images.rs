@@ -72,11 +72,17 @@ pub fn flip_phases(stack: &ParticleStack, ctf: &CtfTable, out: &Path, tick: Tick
     let flat: Vec<f32> = ctf.rows.iter().flatten().copied().collect();
     let params = dataset_params(&flat, 9, n)?;
     let (hartley, grid) = (Hartley2::<f32>::new(n), CtfGrid::lattice(n)?);
-    whole_stack(stack, out, tick, || hartley.scratch(), |i, image, result, scratch| {
-        phase_flip(&hartley, &grid, &params[i], image, scratch)?;
-        result.copy_from_slice(image);
-        Ok(())
-    })
+    whole_stack(
+        stack,
+        out,
+        tick,
+        || hartley.scratch(),
+        |i, image, result, scratch| {
+            phase_flip(&hartley, &grid, &params[i], image, scratch)?;
+            result.copy_from_slice(image);
+            Ok(())
+        },
+    )
 }
 
 /// Moves image i by `shifts[i]` pixels (x, y); what leaves on one side comes back on the other.

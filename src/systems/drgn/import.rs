@@ -45,9 +45,9 @@ impl Given {
 
 fn check_box(given: Option<f64>) -> Result<()> {
     match given {
-        Some(d) if !(d >= 2.0 && d % 2.0 == 0.0 && d < 1e6) => {
-            Err(Error::usage(format!("-D {d}: the box must be an even number of pixels; crop or pad the particles")))
-        }
+        Some(d) if !(d >= 2.0 && d % 2.0 == 0.0 && d < 1e6) => Err(Error::usage(format!(
+            "-D {d}: the box must be an even number of pixels; crop or pad the particles"
+        ))),
         _ => Ok(()),
     }
 }
@@ -58,7 +58,8 @@ pub fn poses_from_star(path: &Path, given: &Given) -> Result<Imported<Poses>> {
     let table = ParticleTable::open(path)?;
     let mut notes = Vec::new();
     let angles = [table.floats("rlnAngleRot")?, table.floats("rlnAngleTilt")?, table.floats("rlnAnglePsi")?];
-    let rotations = (0..table.len()).map(|i| pose::from_relion_deg([0, 1, 2].map(|k| angles[k][i]))).collect();
+    let rotations =
+        (0..table.len()).map(|i| pose::from_relion_deg([0, 1, 2].map(|k| angles[k][i]))).collect();
     let translations = match table.origins_pixels(given.apix)? {
         None => {
             notes.push("the file has no origins (rlnOriginX/Y); all shifts are zero".to_string());
@@ -170,7 +171,9 @@ fn ctf_table(
         rows.push(row.map(|v| v as f32));
     }
     if columns[1].iter().any(|a| (a - columns[1][0]).abs() > 1e-4 * columns[1][0]) {
-        notes.push("pixel sizes differ between particles; training and reconstruction use the first one".to_string());
+        notes.push(
+            "pixel sizes differ between particles; training and reconstruction use the first one".to_string(),
+        );
     }
     Ok(Imported { table: CtfTable { rows }, notes })
 }
@@ -224,7 +227,11 @@ pub fn poses_from_cs(table: &CsTable, which: CsPoses, box_side: Option<f64>) -> 
     let mut notes = Vec::new();
     let sides = cs_box(table, box_side, &mut notes)?;
     if let Some(i) = vectors.iter().position(|v| v.iter().any(|x| !x.is_finite())) {
-        return Err(Error::malformed(table.path(), format!("row {i}"), format!("{alignment}/pose is not finite")));
+        return Err(Error::malformed(
+            table.path(),
+            format!("row {i}"),
+            format!("{alignment}/pose is not finite"),
+        ));
     }
     let factor = if which.hetrefine { 2.0 } else { 1.0 };
     let translations: Vec<[f64; 2]> =
@@ -301,7 +308,8 @@ fn expect_metadata(path: &Path) -> Result<()> {
     if known {
         return Ok(());
     }
-    let text = "holds images only; give a .star or .cs file, or poses and CTF with --poses and --ctf to train_vae";
+    let text =
+        "holds images only; give a .star or .cs file, or poses and CTF with --poses and --ctf to train_vae";
     Err(Error::malformed(path, "", text))
 }
 

@@ -26,7 +26,12 @@ pub struct Views {
 
 impl Views {
     /// Reads `pose.pkl` and `ctf.pkl`. Tables longer than the stack are those of the stack that `ind` selects from.
-    pub fn load(stack: &ParticleStack, poses: &Path, ctf: Option<&Path>, ind: Option<&[usize]>) -> Result<Self> {
+    pub fn load(
+        stack: &ParticleStack,
+        poses: &Path,
+        ctf: Option<&Path>,
+        ind: Option<&[usize]>,
+    ) -> Result<Self> {
         let (n, side) = (stack.len(), stack.box_size());
         let what = "the stack";
         let mut table = Poses::read(poses)?;
@@ -61,7 +66,9 @@ impl Views {
 fn selected<'a>(rows: usize, n: usize, ind: Option<&'a [usize]>, path: &Path) -> Result<Option<&'a [usize]>> {
     match ind {
         Some(ind) if rows > n => match ind.iter().find(|i| **i >= rows) {
-            Some(i) => Err(Error::malformed(path, "", format!("--ind selects row {i}, but there are {rows}"))),
+            Some(i) => {
+                Err(Error::malformed(path, "", format!("--ind selects row {i}, but there are {rows}")))
+            }
             None => Ok(Some(ind)),
         },
         _ => Ok(None),

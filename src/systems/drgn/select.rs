@@ -15,7 +15,9 @@ pub fn clusters(labels: &[i64], clusters: &[i64]) -> Result<Vec<usize>> {
     let known: BTreeSet<i64> = labels.iter().copied().collect();
     if let Some(strange) = clusters.iter().find(|c| !known.contains(c)) {
         let (first, last) = (known.first().copied().unwrap_or(0), known.last().copied().unwrap_or(0));
-        return Err(Error::usage(format!("there is no cluster {strange}; the labels run from {first} to {last}")));
+        return Err(Error::usage(format!(
+            "there is no cluster {strange}; the labels run from {first} to {last}"
+        )));
     }
     let wanted: BTreeSet<i64> = clusters.iter().copied().collect();
     Ok((0..labels.len()).filter(|i| wanted.contains(&labels[*i])).collect())
@@ -94,10 +96,14 @@ pub fn within(latents: &Latents, umap: Option<&[[f32; 2]]>, ranges: &[Range]) ->
         let column = match (range.axis, &scores, umap) {
             (Axis::Z(k), ..) if k < dim => latents.mu.iter().skip(k).step_by(dim).copied().collect(),
             (Axis::Z(k), ..) => return Err(beyond(k, dim, "z")),
-            (Axis::Pc(k), Some((scores, of)), _) if k < *of => scores.iter().skip(k).step_by(*of).copied().collect(),
+            (Axis::Pc(k), Some((scores, of)), _) if k < *of => {
+                scores.iter().skip(k).step_by(*of).copied().collect()
+            }
             (Axis::Pc(k), ..) => return Err(beyond(k, dim, "pc")),
             (Axis::Umap(k), _, Some(umap)) if k < 2 => umap.iter().map(|p| p[k]).collect(),
-            (Axis::Umap(_), _, Some(_)) => return Err(Error::usage("the UMAP has two axes, umap1 and umap2")),
+            (Axis::Umap(_), _, Some(_)) => {
+                return Err(Error::usage("the UMAP has two axes, umap1 and umap2"));
+            }
             (Axis::Umap(_), _, None) => return Err(Error::usage("there is no umap.pkl; run analyze first")),
         };
         columns.push((column, *range));
@@ -129,7 +135,8 @@ pub fn random(n: usize, size: usize, seed: u64) -> Result<Vec<usize>> {
 
 /// The given rows of everything in a table: an array, or a tuple or list of arrays (a pose file).
 pub fn rows(path: &Path, value: &Value, chosen: &[usize]) -> Result<Value> {
-    let each = |parts: &[Value]| parts.iter().map(|part| rows(path, part, chosen)).collect::<Result<Vec<_>>>();
+    let each =
+        |parts: &[Value]| parts.iter().map(|part| rows(path, part, chosen)).collect::<Result<Vec<_>>>();
     match value {
         Value::Array(array) => Ok(Value::Array(array_rows(path, array, chosen)?)),
         Value::Tuple(parts) => each(parts).map(Value::Tuple),
@@ -142,7 +149,8 @@ pub fn rows(path: &Path, value: &Value, chosen: &[usize]) -> Result<Value> {
         }
         Value::None => Ok(Value::None),
         other => {
-            let problem = format!("it holds {}; rows can be taken of arrays and tuples of arrays", other.kind());
+            let problem =
+                format!("it holds {}; rows can be taken of arrays and tuples of arrays", other.kind());
             Err(Error::malformed(path, "", problem))
         }
     }
@@ -159,7 +167,10 @@ fn check_rows(path: &Path, have: usize, chosen: &[usize]) -> Result<()> {
 }
 
 fn array_rows(path: &Path, array: &Array, chosen: &[usize]) -> Result<Array> {
-    let have = *array.shape.first().ok_or_else(|| Error::malformed(path, "", "it holds a single number, no rows"))?;
+    let have = *array
+        .shape
+        .first()
+        .ok_or_else(|| Error::malformed(path, "", "it holds a single number, no rows"))?;
     check_rows(path, have, chosen)?;
     let width: usize = array.shape[1..].iter().product();
     fn pick<T: Copy>(data: &[T], width: usize, chosen: &[usize]) -> Vec<T> {
@@ -182,7 +193,8 @@ fn array_rows(path: &Path, array: &Array, chosen: &[usize]) -> Result<Array> {
 pub fn concatenate(tables: &[(&Path, Value)]) -> Result<Value> {
     let Some((_, first)) = tables.first() else { return Err(Error::usage("give at least one table")) };
     let differ = |path: &Path, found: &Value| {
-        let problem = format!("it holds {}, the first file {}; they cannot be joined", found.kind(), first.kind());
+        let problem =
+            format!("it holds {}, the first file {}; they cannot be joined", found.kind(), first.kind());
         Error::malformed(path, "", problem)
     };
     match first {

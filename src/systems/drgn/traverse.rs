@@ -46,7 +46,9 @@ pub fn along_component(latents: &Latents, component: usize, options: &PcOptions)
     let dim = latents.dim;
     let [low, high] = options.limits;
     if !(0.0 <= low && low < high && high <= 100.0) {
-        return Err(Error::usage(format!("--lim {low} {high}: give two percentiles between 0 and 100, the lower first")));
+        return Err(Error::usage(format!(
+            "--lim {low} {high}: give two percentiles between 0 and 100, the lower first"
+        )));
     }
     if options.points == 0 {
         return Err(Error::usage("a path needs at least one point (-n)"));
@@ -56,12 +58,15 @@ pub fn along_component(latents: &Latents, component: usize, options: &PcOptions)
     let k = pca.len();
     if component >= k {
         let number = component + 1;
-        return Err(Error::usage(format!("there is no principal component {number}: the latent space has {k}")));
+        return Err(Error::usage(format!(
+            "there is no principal component {number}: the latent space has {k}"
+        )));
     }
     let mut scores: Vec<f64> =
         pca.transform(z)?.iter().skip(component).step_by(k).map(|v| f64::from(*v)).collect();
     scores.sort_by(f64::total_cmp);
-    let place = |i: usize, low: f64, high: f64| low + (high - low) * i as f64 / (options.points - 1).max(1) as f64;
+    let place =
+        |i: usize, low: f64, high: f64| low + (high - low) * i as f64 / (options.points - 1).max(1) as f64;
     let mut path = vec![0.0f32; options.points * k];
     for (i, row) in path.chunks_exact_mut(k).enumerate() {
         row[component] = if options.by_percentile {
@@ -87,13 +92,20 @@ fn check_anchors(anchors: &[usize], n: usize) -> Result<()> {
         return Err(Error::usage("--anchors needs at least two particles"));
     }
     match anchors.iter().find(|a| **a >= n) {
-        Some(a) => Err(Error::usage(format!("--anchors: there is no particle {a}; there are {n} (counted from 0)"))),
+        Some(a) => {
+            Err(Error::usage(format!("--anchors: there is no particle {a}; there are {n} (counted from 0)")))
+        }
         None => Ok(()),
     }
 }
 
 /// Straight lines between particles: `points` on each leg, both ends included; an anchor between two legs stands once.
-pub fn straight(latents: &Latents, anchors: &[usize], points: usize, back_to_start: bool) -> Result<LatentPath> {
+pub fn straight(
+    latents: &Latents,
+    anchors: &[usize],
+    points: usize,
+    back_to_start: bool,
+) -> Result<LatentPath> {
     check_anchors(anchors, latents.len())?;
     if points < 2 {
         return Err(Error::usage("a leg needs at least its two ends (-n 2)"));

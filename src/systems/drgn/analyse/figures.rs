@@ -71,7 +71,9 @@ fn numbers(n: usize, options: &Options) -> Vec<String> {
 /// Loss by epoch; `None` if the run left none.
 pub fn learning(summary: &Summary) -> Option<Figure> {
     let losses = &summary.history;
-    let of = |value: fn(&crate::systems::drgn::run::EpochLosses) -> f64| losses.iter().map(value).collect::<Vec<_>>();
+    let of = |value: fn(&crate::systems::drgn::run::EpochLosses) -> f64| {
+        losses.iter().map(value).collect::<Vec<_>>()
+    };
     let epochs = of(|l| l.epoch as f64);
     let figure = Figure::new("Loss by epoch", "epoch", "loss").size(600, 400);
     if losses.is_empty() {
@@ -115,7 +117,9 @@ pub fn traversal(summary: &Summary, of: &Traversal, options: &Options, hexagons:
     let plane = Plane::components(summary, a, b);
     let z = crate::stats::Matrix::new(&of.series.z.points, of.series.z.dim)?;
     let scores = summary.pca.transform(z)?;
-    let at = |k: usize| scores.iter().skip(k).step_by(summary.pca.len()).map(|v| f64::from(*v)).collect::<Vec<_>>();
+    let at = |k: usize| {
+        scores.iter().skip(k).step_by(summary.pca.len()).map(|v| f64::from(*v)).collect::<Vec<_>>()
+    };
     let title = format!("Volumes along PC{}", k + 1);
     let figure = if hexagons { plane.hexagons(title) } else { plane.scatter(title) };
     Ok(figure.path(&at(a), &at(b), &numbers(of.nearest.len(), options)))
@@ -145,7 +149,8 @@ pub fn write(summary: &Summary, options: &Options) -> Result<()> {
     if summary.latents.dim == 1 {
         let z: Vec<f64> = summary.latents.mu.iter().map(|v| f64::from(*v)).collect();
         let particle: Vec<f64> = (0..z.len()).map(|i| i as f64).collect();
-        let figure = Figure::new("Latent variable", "particle", "z").size(600, 480).scatter("", &particle, &z);
+        let figure =
+            Figure::new("Latent variable", "particle", "z").size(600, 480).scatter("", &particle, &z);
         save(out, "z.png", figure)?;
         return save(out, "z_hist.png", histogram(summary));
     }
@@ -169,7 +174,8 @@ pub fn write(summary: &Summary, options: &Options) -> Result<()> {
             let (x, y) = plane.places(&of.nearest);
             let numbers = numbers(x.len(), options);
             let title = format!("Particles nearest to the volumes along {name}");
-            let coloured = plane.by_value(format!("UMAP, coloured by {name}"), &summary.component(of.component), &name);
+            let coloured =
+                plane.by_value(format!("UMAP, coloured by {name}"), &summary.component(of.component), &name);
             save(folder, "umap.png", coloured)?;
             save(folder, "umap_traversal.png", plane.scatter(title.clone()).marks(&x, &y, &numbers))?;
             save(folder, "umap_traversal_connected.png", plane.scatter(title).path(&x, &y, &numbers))?;

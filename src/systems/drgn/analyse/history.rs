@@ -27,7 +27,9 @@ fn parse(log: &str) -> Vec<EpochLosses> {
     let mut epochs = BTreeMap::new();
     for line in log.lines() {
         let Some((_, text)) = line.split_once("=====> Epoch:") else { continue };
-        let Some(epoch) = text.split_whitespace().next().and_then(|w| w.parse::<usize>().ok()) else { continue };
+        let Some(epoch) = text.split_whitespace().next().and_then(|w| w.parse::<usize>().ok()) else {
+            continue;
+        };
         let number = |key: &str| -> Option<f64> {
             let (_, rest) = text.split_once(key)?;
             let rest = rest.trim_start().strip_prefix('=')?.trim_start();

@@ -24,7 +24,8 @@ fn word(path: &Path) -> String {
 
 /// The whole HTML file.
 pub fn report(summary: &Summary, workdir: &Path, config: &Config, options: &Options) -> Result<String> {
-    let name = std::path::absolute(workdir).ok().and_then(|p| Some(p.file_name()?.to_string_lossy().into_owned()));
+    let name =
+        std::path::absolute(workdir).ok().and_then(|p| Some(p.file_name()?.to_string_lossy().into_owned()));
     let title = format!("{}: what the model found", name.as_deref().unwrap_or("Analysis"));
     let pixel = summary.apix.map_or(String::new(), |apix| format!(" of {apix:.3} Å"));
     let lead = format!(
@@ -57,7 +58,10 @@ fn cards(summary: &Summary) -> Vec<Card> {
     let dim = summary.latents.dim;
     let used = Card::new(format!("{} of {dim}", summary.active), "latent variables in use");
     let used = match summary.active {
-        0 => used.verdict(Verdict::Bad, "all particles look alike to the model: the signal is weak, or it needs more epochs"),
+        0 => used.verdict(
+            Verdict::Bad,
+            "all particles look alike to the model: the signal is weak, or it needs more epochs",
+        ),
         _ => used,
     };
     let mut cards = vec![Card::new(summary.latents.len().to_string(), "particles"), used];
@@ -66,7 +70,10 @@ fn cards(summary: &Summary) -> Vec<Card> {
     }
     if let Some(ends) = summary.traversals.first().and_then(|t| t.series.ends) {
         let along = if dim > 1 { "PC1" } else { "z" };
-        let card = Card::new(format!("{ends:.3}"), format!("correlation of the first with the last map along {along}"));
+        let card = Card::new(
+            format!("{ends:.3}"),
+            format!("correlation of the first with the last map along {along}"),
+        );
         cards.push(match ends {
             ends if ends > ALIKE => card.verdict(Verdict::Warn, "hardly any motion"),
             _ => card,
@@ -81,14 +88,18 @@ fn cards(summary: &Summary) -> Vec<Card> {
 fn latent_space(page: &mut Page, summary: &Summary) -> Result<()> {
     page.section("Latent space");
     if summary.latents.dim == 1 {
-        page.figure(&figures::histogram(summary), "Each particle has one number, z; similar maps have similar z.")?;
+        page.figure(
+            &figures::histogram(summary),
+            "Each particle has one number, z; similar maps have similar z.",
+        )?;
         return Ok(());
     }
     page.text(
         "Each point is a particle; particles of similar conformation lie close together. Clouds that are apart hint \
          at distinct states (or at junk), a long band at continuous motion.",
     );
-    let components = figures::Plane::components(summary, 0, 1).scatter("Principal components").with_marginals();
+    let components =
+        figures::Plane::components(summary, 0, 1).scatter("Principal components").with_marginals();
     let caption = "The two directions along which the latents vary most.";
     match &summary.umap {
         Some(points) => {
@@ -134,7 +145,10 @@ fn motion(page: &mut Page, summary: &Summary, options: &Options) -> Result<()> {
         let frames = captioned(&of.series.pictures, |i| {
             let number = i + options.first_volume;
             let z = of.series.z.points.get(i).map(|z| format!("z = {z:.2}")).filter(|_| one);
-            format!("vol_{number:03}, {}", z.unwrap_or_else(|| format!("{name}, {} of {}", i + 1, of.nearest.len())))
+            format!(
+                "vol_{number:03}, {}",
+                z.unwrap_or_else(|| format!("{name}, {} of {}", i + 1, of.nearest.len()))
+            )
         });
         let folder = of.series.folder.strip_prefix(&summary.outdir).unwrap_or(&of.series.folder);
         let place = if one { "beside this file".to_string() } else { format!("in {}/", folder.display()) };
@@ -167,7 +181,9 @@ fn clusters(page: &mut Page, summary: &Summary, options: &Options) -> Result<()>
     both.extend(umap.iter().map(|figure| (figure, "The same clusters in the UMAP.")));
     page.figures(&both)?;
     let share = |i: usize| percent(counts[i] as f64 / summary.latents.len().max(1) as f64);
-    let strip = captioned(&found.series.pictures, |i| format!("{}: {} ({})", i + options.first_volume, counts[i], share(i)));
+    let strip = captioned(&found.series.pictures, |i| {
+        format!("{}: {} ({})", i + options.first_volume, counts[i], share(i))
+    });
     if !strip.is_empty() {
         page.strip(&strip);
     }
@@ -200,11 +216,19 @@ fn onwards(page: &mut Page, summary: &Summary, workdir: &Path, config: &Config) 
         let labels = found.series.folder.join("labels.pkl");
         let keep = workdir.join("keep.pkl");
         let particles = &config.dataset_args.particles;
-        lines.push("# Particles of some clusters (numbered as the maps), to train on or to refine elsewhere:".to_string());
-        let parent = config.dataset_args.ind.as_ref().map_or(String::new(), |ind| {
-            format!(" --parent-ind {}", word(&super::resolve(ind, workdir)))
-        });
-        lines.push(format!("kinesome drgn select_clusters {} --sel 1 2 3{parent} -o {}", word(&labels), word(&keep)));
+        lines.push(
+            "# Particles of some clusters (numbered as the maps), to train on or to refine elsewhere:"
+                .to_string(),
+        );
+        let parent =
+            config.dataset_args.ind.as_ref().map_or(String::new(), |ind| {
+                format!(" --parent-ind {}", word(&super::resolve(ind, workdir)))
+            });
+        lines.push(format!(
+            "kinesome drgn select_clusters {} --sel 1 2 3{parent} -o {}",
+            word(&labels),
+            word(&keep)
+        ));
         lines.push(format!("kinesome drgn filter_star particles.star --ind {} -o keep.star", word(&keep)));
         lines.push(format!(
             "kinesome drgn train_vae {} --poses pose.pkl --ctf ctf.pkl --zdim {} --ind {} -o {}",
@@ -239,7 +263,11 @@ fn settings(page: &mut Page, config: &Config, options: &Options) -> Result<()> {
     steps.extend(done.invert.then(|| "sign turned".to_string()));
     steps.extend(done.low_pass.map(|r| format!("cut off beyond {r} Å")));
     steps.extend(done.crop.map(|side| format!("central {side} voxels kept")));
-    let steps = if steps.is_empty() { "Volumes are as decoded.".into() } else { format!("Volumes: {}.", steps.join(", ")) };
+    let steps = if steps.is_empty() {
+        "Volumes are as decoded.".into()
+    } else {
+        format!("Volumes: {}.", steps.join(", "))
+    };
     page.details("Settings of the run", |inner| {
         inner.text(&steps).code(&yaml);
     });

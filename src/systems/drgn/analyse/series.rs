@@ -63,7 +63,9 @@ fn frame(maps: &mut [Volume]) -> Result<()> {
         let mut squares: Vec<usize> = inside.map(|(i, _)| away(i)).collect();
         squares.sort_unstable();
         // Specks in the solvent do not count.
-        squares.get(squares.len().saturating_sub(1) * 99 / 100).map_or(n, |s| (*s as f64).sqrt().ceil() as usize)
+        squares
+            .get(squares.len().saturating_sub(1) * 99 / 100)
+            .map_or(n, |s| (*s as f64).sqrt().ceil() as usize)
     };
     let most = maps.iter().map(reach).max().unwrap_or(0);
     for map in maps {
@@ -96,7 +98,8 @@ impl Maker<'_> {
         if self.options.skip_volumes {
             return Ok(series);
         }
-        let rows: Vec<Vec<f32>> = series.z.points.chunks_exact(series.z.dim.max(1)).map(<[f32]>::to_vec).collect();
+        let rows: Vec<Vec<f32>> =
+            series.z.points.chunks_exact(series.z.dim.max(1)).map(<[f32]>::to_vec).collect();
         let (mut small, mut levels, mut first) = (Vec::new(), Vec::new(), Vec::new());
         for (i, z) in rows.iter().enumerate() {
             interrupt::check()?;
@@ -122,7 +125,8 @@ impl Maker<'_> {
         // One level for all: else each volume would seem to be equally large.
         series.level = median(&levels) as f32;
         frame(&mut small)?;
-        let pictured: Vec<f64> = small.iter().map(|v| f64::from(contour_level(&v.data, Contour::Auto))).collect();
+        let pictured: Vec<f64> =
+            small.iter().map(|v| f64::from(contour_level(&v.data, Contour::Auto))).collect();
         let contour = Contour::Level(median(&pictured) as f32);
         for (i, (volume, path)) in small.iter().zip(&series.volumes).enumerate() {
             interrupt::check()?;
@@ -132,7 +136,8 @@ impl Maker<'_> {
             series.pictures.push(png);
         }
         // The script lies beside the volumes and names them without a folder.
-        let names: Vec<PathBuf> = series.volumes.iter().filter_map(|p| p.file_name().map(PathBuf::from)).collect();
+        let names: Vec<PathBuf> =
+            series.volumes.iter().filter_map(|p| p.file_name().map(PathBuf::from)).collect();
         let script = chimerax::cxc(&names, series.level, title);
         atomic::write(&folder.join("vol_series.cxc"), |out| out.write_all(script.as_bytes()))?;
         Ok(series)

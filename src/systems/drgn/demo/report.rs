@@ -2,6 +2,7 @@
 
 use super::{Findings, Metrics};
 use crate::Result;
+use crate::cryo::volume::Volume;
 use crate::report::figure::Figure;
 use crate::report::page::{Card, Page, Verdict};
 use crate::report::volume::{Contour, Style, View, grey, series_colour, surface};
@@ -61,10 +62,13 @@ fn cards(page: &mut Page, m: &Metrics) {
     ]);
 }
 
+/// The molecule fills about 60 % of the box: the picture leaves the empty rim out.
 fn picture(map: &[f32], side: usize, i: usize, count: usize) -> Result<Vec<u8>> {
+    let mut shown = Volume::new(map.to_vec(), side, 1.0)?;
+    shown.crop(side * 3 / 8 * 2)?;
     surface(
-        map,
-        side,
+        &shown.data,
+        shown.n,
         Style {
             contour: Contour::Auto,
             view: View::Turned { azimuth: 0.5, elevation: 0.35 },
