@@ -8,11 +8,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub enum Error {
     /// The operating system refused: missing file, no permission, full disk.
     #[error("cannot {action} {}: {source}", path.display())]
-    Os {
-        action: &'static str,
-        path: PathBuf,
-        source: std::io::Error,
-    },
+    Os { action: &'static str, path: PathBuf, source: std::io::Error },
     /// A file is readable but its content is not what its format (or its own header) promises.
     #[error("{}{}: {problem}", path.display(), if place.is_empty() { String::new() } else { format!(", {place}") })]
     Malformed {

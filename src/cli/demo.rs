@@ -78,7 +78,10 @@ fn close(outcome: &Outcome) {
     );
     println!("look:   {} in any browser", outcome.report().display());
     println!("maps:   chimerax {}", outcome.chimerax().display());
-    println!("next:   kinesome drgn analyze {}    or your own: kinesome drgn train particles.star -o out", outcome.folder.join("run").display());
+    println!(
+        "next:   kinesome drgn analyze {}    or your own: kinesome drgn train particles.star -o out",
+        outcome.folder.join("run").display()
+    );
 }
 
 #[derive(Default)]
@@ -117,7 +120,9 @@ impl Watch for Screen {
         self.bar = None;
         let EpochLosses { epoch, total, divergence, images_per_second, .. } = losses;
         if !quiet() {
-            println!("epoch {epoch}: loss {total:.4}, KL divergence {divergence:.2}, {images_per_second:.0} images/s");
+            println!(
+                "epoch {epoch}: loss {total:.4}, KL divergence {divergence:.2}, {images_per_second:.0} images/s"
+            );
         }
         Ok(())
     }

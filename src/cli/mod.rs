@@ -138,5 +138,8 @@ fn report_panic(panic: &std::panic::PanicHookInfo<'_>) {
         std::process::exit(1);
     }
     let place = panic.location().map(|l| format!(" at {}:{}", l.file(), l.line())).unwrap_or_default();
-    eprintln!("kinesome: internal error{place}: {}; please report this with the command line", one_line(text));
+    eprintln!(
+        "kinesome: internal error{place}: {}; please report this with the command line",
+        one_line(text)
+    );
 }

@@ -42,7 +42,8 @@ pub fn check(device: &Arc<dyn Device>, sample: &Sample) -> Result<Vec<Fault>> {
     let tensors = sample.tensors();
     let mut faults = vec![];
     for (way, options) in [("fused", Options::default()), ("one by one", Options::eager())] {
-        let mut report = |what: String| faults.push(Fault { sample: sample.name.clone(), what: format!("{way}: {what}") });
+        let mut report =
+            |what: String| faults.push(Fault { sample: sample.name.clone(), what: format!("{way}: {what}") });
         let tape = Tape::new();
         let inputs = sample.inputs(&tape);
         let value = (sample.record)(&tape, &inputs);
@@ -62,7 +63,8 @@ pub fn check(device: &Arc<dyn Device>, sample: &Sample) -> Result<Vec<Fault>> {
         let feeds: Vec<(&str, &Tensor)> = input_names.iter().map(String::as_str).zip(&tensors).collect();
         step.run(&feeds)?;
 
-        let exact = tensors.iter().map(|t| Array { shape: t.shape.clone(), data: t.to_f64() }).collect::<Vec<_>>();
+        let exact =
+            tensors.iter().map(|t| Array { shape: t.shape.clone(), data: t.to_f64() }).collect::<Vec<_>>();
         let truth = sample.oracle(&exact);
         let limit = tolerance(sample, value.meta().dtype);
         if let Some(what) = compare(&step.fetch("value")?, &truth, limit.value) {
@@ -70,7 +72,9 @@ pub fn check(device: &Arc<dyn Device>, sample: &Sample) -> Result<Vec<Fault>> {
         }
         for (&input, name) in differentiable.iter().zip(&names) {
             let found = step.fetch(name)?.to_f32();
-            if let Some(what) = check_derivative(sample, &exact, input, &found, &upstream_values, limit.derivative) {
+            if let Some(what) =
+                check_derivative(sample, &exact, input, &found, &upstream_values, limit.derivative)
+            {
                 report(format!("derivative by input {input}: {what}"));
             }
         }
@@ -86,7 +90,8 @@ fn compare(found: &Tensor, truth: &[f64], limit: f64) -> Option<String> {
     let scale = truth.iter().filter(|t| t.is_finite()).fold(1e-3_f64, |m, t| m.max(t.abs()));
     found.iter().zip(truth).enumerate().find_map(|(i, (&f, &t))| {
         let alike = (t.is_nan() && f.is_nan()) || f == t || (f - t).abs() <= limit * scale;
-        (!alike).then(|| format!("element {i} is {f}, the oracle says {t} (scale {scale:.3}, limit {limit:e})"))
+        (!alike)
+            .then(|| format!("element {i} is {f}, the oracle says {t} (scale {scale:.3}, limit {limit:e})"))
     })
 }
 
@@ -100,8 +105,11 @@ fn check_derivative(
 ) -> Option<String> {
     let n = found.len();
     let mut pick = Philox::new(1, n as u64);
-    let components: Vec<usize> =
-        if n <= MOST_COMPONENTS { (0..n).collect() } else { (0..MOST_COMPONENTS).map(|_| pick.below(n)).collect() };
+    let components: Vec<usize> = if n <= MOST_COMPONENTS {
+        (0..n).collect()
+    } else {
+        (0..MOST_COMPONENTS).map(|_| pick.below(n)).collect()
+    };
     let along = |component: usize, h: f64| -> f64 {
         let mut moved = at.to_vec();
         moved[input].data[component] += h;
@@ -116,7 +124,10 @@ fn check_derivative(
         let (ahead, behind) = ((along(c, h) - along(c, 0.0)) / h, (along(c, 0.0) - along(c, -h)) / h);
         let kink = (ahead - behind).abs() > 1e-2 * scale;
         (!kink && !(wrong <= limit * scale)).then(|| {
-            format!("component {c} is {}, central differences say {truth} (scale {scale:.3}, limit {limit:e})", found[c])
+            format!(
+                "component {c} is {}, central differences say {truth} (scale {scale:.3}, limit {limit:e})",
+                found[c]
+            )
         })
     })
 }

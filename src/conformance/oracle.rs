@@ -27,19 +27,25 @@ pub fn evaluate(tape: &Tape, feeds: &HashMap<String, Array>, wanted: &[Var<'_>])
             },
             Op::Constant(tensor) => tensor.to_f64(),
             Op::Row(row) => {
-                let patterns: Vec<Vec<isize>> =
-                    (0..node.inputs.len()).map(|i| broadcast_strides(&input(i).shape, &node.meta.shape)).collect();
+                let patterns: Vec<Vec<isize>> = (0..node.inputs.len())
+                    .map(|i| broadcast_strides(&input(i).shape, &node.meta.shape))
+                    .collect();
                 (0..node.meta.len())
                     .map(|e| {
-                        let arguments: Vec<f64> =
-                            patterns.iter().enumerate().map(|(i, p)| input(i).data[position(e, &node.meta, 0, p)]).collect();
+                        let arguments: Vec<f64> = patterns
+                            .iter()
+                            .enumerate()
+                            .map(|(i, p)| input(i).data[position(e, &node.meta, 0, p)])
+                            .collect();
                         (row.point)(&arguments)
                     })
                     .collect()
             }
             Op::View(view) => {
                 let (offset, pattern) = view.pattern(&Meta::f32(&input(0).shape));
-                (0..node.meta.len()).map(|e| input(0).data[position(e, &node.meta, offset, &pattern)]).collect()
+                (0..node.meta.len())
+                    .map(|e| input(0).data[position(e, &node.meta, offset, &pattern)])
+                    .collect()
             }
             Op::Reshape => input(0).data.clone(),
             Op::Cast if node.meta.dtype == DType::I32 => input(0).data.iter().map(|v| v.trunc()).collect(),

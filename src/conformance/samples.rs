@@ -132,7 +132,9 @@ pub fn rows() -> Vec<Sample> {
         }
     }
     let wide = [-1e4, -90.0, -87.4, -20.0, -1.0, -1e-8, 0.0, 1e-8, 0.3, 1.0, 5.0, 20.0, 88.0, 89.0, 1e4];
-    for row in [&rows::hyperbolic_tangent, &rows::sigmoid, &rows::softplus, &rows::error_function, &rows::silu] {
+    for row in
+        [&rows::hyperbolic_tangent, &rows::sigmoid, &rows::softplus, &rows::error_function, &rows::silu]
+    {
         let name = format!("{} far out", row.name);
         samples.push(Sample::new(name, move |t, v| t.row(row, v)).given(&wide));
     }
@@ -154,7 +156,9 @@ fn arrangements() -> Vec<Sample> {
             .normal(&[3, 1])
             .normal(&[1, 700])
             .normal(&[]),
-        Sample::new("broadcast the middle", |_, v| (v[0] - v[1]).square()).normal(&[2, 3, 4]).normal(&[2, 1, 4]),
+        Sample::new("broadcast the middle", |_, v| (v[0] - v[1]).square())
+            .normal(&[2, 3, 4])
+            .normal(&[2, 1, 4]),
         Sample::new("permute", |_, v| v[0].permute(&[2, 0, 1])).normal(&[2, 3, 4]),
         Sample::new("permute inside a chain", |_, v| v[0].transpose(0, 1) * v[1] + v[0].transpose(0, 1))
             .normal(&[33, 20])
@@ -184,9 +188,15 @@ fn arrangements() -> Vec<Sample> {
         })
         .normal(&[600])
         .normal(&[600]),
-        Sample::new("half precision chain", |_, v| v[0] * v[1] + v[0]).normal(&[9]).of(DType::F16).normal(&[9]).of(DType::F16),
+        Sample::new("half precision chain", |_, v| v[0] * v[1] + v[0])
+            .normal(&[9])
+            .of(DType::F16)
+            .normal(&[9])
+            .of(DType::F16),
         Sample::new("mixed types", |_, v| v[0] * v[1]).normal(&[3, 3]).of(DType::BF16).normal(&[3]),
-        Sample::new("cast to half and back", |_, v| v[0].cast(DType::F16).cast(DType::F32).scale(2.0)).normal(&[8]).of(DType::F16),
+        Sample::new("cast to half and back", |_, v| v[0].cast(DType::F16).cast(DType::F32).scale(2.0))
+            .normal(&[8])
+            .of(DType::F16),
         Sample::new("cast of indices", |_, v| v[0].cast(DType::F32).scale(0.5)).index(&[6], 9),
         Sample::new("cast to indices", |_, v| v[0].scale(3.0).cast(DType::I32)).normal(&[11]).first_order(),
     ]

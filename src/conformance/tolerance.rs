@@ -13,9 +13,20 @@ pub struct Tolerance {
 const TABLE: &[(&str, Tolerance)] = &[
     (
         "power",
-        Tolerance { value: 4e-6, derivative: 1e-4, reason: "x^y = e^(y ln x) multiplies the error of ln by y ln x" },
+        Tolerance {
+            value: 4e-6,
+            derivative: 1e-4,
+            reason: "x^y = e^(y ln x) multiplies the error of ln by y ln x",
+        },
     ),
-    ("erf", Tolerance { value: 1e-6, derivative: 1e-4, reason: "Abramowitz-Stegun 7.1.26 is good to 1.5e-7 absolute" }),
+    (
+        "erf",
+        Tolerance {
+            value: 1e-6,
+            derivative: 1e-4,
+            reason: "Abramowitz-Stegun 7.1.26 is good to 1.5e-7 absolute",
+        },
+    ),
     (
         "norm [4, 1]",
         Tolerance {
@@ -24,7 +35,14 @@ const TABLE: &[(&str, Tolerance)] = &[
             reason: "one element: the result is constantly 0, its derivative rounding noise times 1/sqrt(epsilon)",
         },
     ),
-    ("", Tolerance { value: 2e-6, derivative: 1e-4, reason: "f32 sums of a few thousand terms; differences in f64" }),
+    (
+        "",
+        Tolerance {
+            value: 2e-6,
+            derivative: 1e-4,
+            reason: "f32 sums of a few thousand terms; differences in f64",
+        },
+    ),
 ];
 
 /// What a device may deviate on a sample whose result has this element type.

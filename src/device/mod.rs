@@ -59,7 +59,9 @@ pub fn open(name: &str) -> Result<Arc<dyn Device>> {
             device: name.into(),
             problem: "this build has no such device yet; use --device cpu".into(),
         }),
-        other => Err(Error::usage(format!("there is no device called {other:?}; `kinesome devices` lists them"))),
+        other => {
+            Err(Error::usage(format!("there is no device called {other:?}; `kinesome devices` lists them")))
+        }
     }
 }
 

@@ -66,7 +66,8 @@ impl Encoding {
         match self.kind {
             Kind::None => coordinates,
             Kind::Gaussian { sigma } => {
-                let frequencies = tape.state("rand_freqs", &[3 * self.count, 3], Init::Normal(sigma)).scale(half);
+                let frequencies =
+                    tape.state("rand_freqs", &[3 * self.count, 3], Init::Normal(sigma)).scale(half);
                 tape.special(Encode { group: 3 * self.count }, &[coordinates, frequencies])
             }
             Kind::Axes(ladder) => {

@@ -68,7 +68,8 @@ impl Operation for Encode {
 }
 
 pub fn samples() -> Vec<Sample> {
-    let sample = |name: &str, group| Sample::new(name.to_string(), move |t, v| t.special(Encode { group }, v));
+    let sample =
+        |name: &str, group| Sample::new(name.to_string(), move |t, v| t.special(Encode { group }, v));
     vec![
         sample("encode, one group", 5).normal(&[7, 3]).normal(&[5, 3]),
         sample("encode, three groups", 4).normal(&[2, 3, 3]).normal(&[12, 3]),

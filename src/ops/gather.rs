@@ -55,7 +55,9 @@ pub fn samples() -> Vec<Sample> {
         Sample::new("gather rows", |t, v| t.special(Gather, v)).normal(&[5, 3]).index(&[7], 5),
         Sample::new("gather in two axes", |t, v| t.special(Gather, v)).normal(&[4, 2, 3]).index(&[3, 2], 4),
         Sample::new("gather numbers", |t, v| t.special(Gather, v)).normal(&[6]).index(&[9], 6),
-        Sample::new("gather with indices outside", |t, v| t.special(Gather, v)).normal(&[3, 2]).index(&[9], 5),
+        Sample::new("gather with indices outside", |t, v| t.special(Gather, v))
+            .normal(&[3, 2])
+            .index(&[9], 5),
         Sample::new("gather nothing", |t, v| t.special(Gather, v)).normal(&[3, 2]).index(&[0], 3),
     ]
 }

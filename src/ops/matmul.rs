@@ -157,7 +157,8 @@ pub fn samples() -> Vec<Sample> {
         shape
     };
     for (a, b) in shapes {
-        for (transpose_left, transpose_right) in [(false, false), (false, true), (true, false), (true, true)] {
+        for (transpose_left, transpose_right) in [(false, false), (false, true), (true, false), (true, true)]
+        {
             let op = MatMul { transpose_left, transpose_right };
             let name = format!("{op:?} {a:?} {b:?}");
             samples.push(

@@ -70,9 +70,7 @@ macro_rules! registry {
         pub static SPECIALS: &[Special] = &[$(Special { stem: stringify!($stem), samples: $stem::samples }),*];
     };
 }
-registry!(
-    concat, encode, fft, gather, matmul, norm, pad, random, reduce, segment_sum, slice, softmax
-);
+registry!(concat, encode, fft, gather, matmul, norm, pad, random, reduce, segment_sum, slice, softmax);
 
 /// Splits a shape at an axis: product before, length, product after.
 pub(crate) fn around_axis(shape: &[usize], axis: usize) -> (usize, usize, usize) {

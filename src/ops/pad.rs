@@ -31,7 +31,8 @@ impl Operation for Pad {
         let mut shape = inputs[0].shape.clone();
         let count = *shape.get(self.axis).ok_or(format!("there is no axis {}", self.axis))?;
         let last = self.start as isize + self.step * (count as isize - 1);
-        if self.step == 0 || (count > 0 && (self.start >= self.len || last < 0 || last as usize >= self.len)) {
+        if self.step == 0 || (count > 0 && (self.start >= self.len || last < 0 || last as usize >= self.len))
+        {
             return Err(format!("{self:?} leaves its own length"));
         }
         shape[self.axis] = self.len;
@@ -52,7 +53,8 @@ impl Operation for Pad {
         for b in 0..before {
             for i in 0..count {
                 for a in 0..after {
-                    y[(b * self.len + self.target(i)) * after + a] = inputs[0].data[(b * count + i) * after + a];
+                    y[(b * self.len + self.target(i)) * after + a] =
+                        inputs[0].data[(b * count + i) * after + a];
                 }
             }
         }

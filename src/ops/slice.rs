@@ -119,7 +119,8 @@ impl Operation for Slice {
                         Direction::Scatter => y[voxel] += weight * inputs[0].data[value],
                         Direction::Coordinates => {
                             for axis in 0..3 {
-                                y[3 * p + axis] += slope[axis] * inputs[0].data[voxel] * inputs[2].data[value];
+                                y[3 * p + axis] +=
+                                    slope[axis] * inputs[0].data[voxel] * inputs[2].data[value];
                             }
                         }
                     }
@@ -132,7 +133,9 @@ impl Operation for Slice {
 
 pub fn samples() -> Vec<Sample> {
     let mut samples = vec![];
-    for (side, channels, points) in [(5, None, 11), (4, Some(2), 3), (1, None, 4), (6, Some(1), 0), (9, None, 700)] {
+    for (side, channels, points) in
+        [(5, None, 11), (4, Some(2), 3), (1, None, 4), (6, Some(1), 0), (9, None, 700)]
+    {
         let volume: Vec<usize> = [side; 3].into_iter().chain(channels).collect();
         let values: Vec<usize> = [points].into_iter().chain(channels).collect();
         let half = side as f64 / 2.0 + 0.7;

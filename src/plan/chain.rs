@@ -62,9 +62,7 @@ impl Chain {
                 continue;
             }
             let joins = keep.last().is_some_and(|&previous| {
-                self.loads.iter().all(|l| {
-                    l.strides[previous] == l.strides[axis] * self.shape[axis] as isize
-                })
+                self.loads.iter().all(|l| l.strides[previous] == l.strides[axis] * self.shape[axis] as isize)
             });
             if joins {
                 if let (Some(k), Some(n)) = (keep.last_mut(), shape.last_mut()) {

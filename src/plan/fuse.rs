@@ -6,8 +6,8 @@
 
 use std::collections::HashMap;
 
-use super::{Buffer, BufferId, Chain, ChainStep, Kernel, Launch, Load, Options, Place, Program, Source};
 use super::graph::Graph;
+use super::{Buffer, BufferId, Chain, ChainStep, Kernel, Launch, Load, Options, Place, Program, Source};
 use crate::tape::view::{View, broadcast_strides};
 use crate::tape::{NodeId, Op};
 use crate::tensor::{DType, strides};
@@ -268,7 +268,8 @@ impl Lowering<'_> {
                 writes.push(self.add_buffer(member, Place::Arena(0)));
             }
         }
-        let flop = special.map_or(0, |id| self.special_flop(id)) + (builder.steps.len() * len(&builder.shape)) as u64;
+        let flop = special.map_or(0, |id| self.special_flop(id))
+            + (builder.steps.len() * len(&builder.shape)) as u64;
         let reads = std::mem::take(&mut builder.reads);
         let chain = builder.finish(stores);
         let kernel = match special {
@@ -302,7 +303,13 @@ impl Lowering<'_> {
                 break;
             }
             let from = self.graph.nodes[at].inputs[0];
-            (offset, pattern) = compose(view, &self.graph.nodes[from].meta.shape, &self.graph.nodes[at].meta.shape, offset, &pattern);
+            (offset, pattern) = compose(
+                view,
+                &self.graph.nodes[from].meta.shape,
+                &self.graph.nodes[at].meta.shape,
+                offset,
+                &pattern,
+            );
             at = from;
         }
         if let Op::Constant(tensor) = &self.graph.nodes[self.graph.storage(at)].op
@@ -427,7 +434,13 @@ impl Builder {
 
 /// The pattern over a view's input, given one over the view itself (offset and strides in elements of the
 /// contiguous view, one stride an axis of the reader).
-fn compose(view: &View, from: &[usize], to: &[usize], offset: isize, pattern: &[isize]) -> (isize, Vec<isize>) {
+fn compose(
+    view: &View,
+    from: &[usize],
+    to: &[usize],
+    offset: isize,
+    pattern: &[isize],
+) -> (isize, Vec<isize>) {
     let meta = crate::tensor::Meta::f32(from);
     let (start, steps) = view.pattern(&meta);
     let own = strides(to);
@@ -449,4 +462,3 @@ fn compose(view: &View, from: &[usize], to: &[usize], offset: isize, pattern: &[
 fn len(shape: &[usize]) -> usize {
     shape.iter().product()
 }
-

@@ -106,7 +106,8 @@ impl Program {
     /// Elements of all states whose name does not start with an optimiser's prefix (`adam.`, `ema.`).
     pub fn parameter_count(&self) -> usize {
         let moments = ["adam.", "ema."];
-        let is_parameter = |s: &State| s.meta.dtype.is_float() && !moments.iter().any(|m| s.name.starts_with(m));
+        let is_parameter =
+            |s: &State| s.meta.dtype.is_float() && !moments.iter().any(|m| s.name.starts_with(m));
         self.states.iter().filter(|(s, _)| is_parameter(s)).map(|(s, _)| s.meta.len()).sum()
     }
 

@@ -63,7 +63,9 @@ impl Store {
         if let Some((meta, memory)) = self.lock().get(&state.name) {
             if *meta != state.meta {
                 let (name, want) = (&state.name, &state.meta);
-                return Err(Error::Shape(format!("{name} is {meta} in the checkpoint and {want} in the network")));
+                return Err(Error::Shape(format!(
+                    "{name} is {meta} in the checkpoint and {want} in the network"
+                )));
             }
             return Ok(memory.clone());
         }
@@ -74,12 +76,17 @@ impl Store {
     fn initial(&self, state: &State) -> Tensor {
         let n = state.meta.len();
         // The stream is the name's FNV-1a hash: adding a layer does not change how others start.
-        let stream = state.name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ b as u64).wrapping_mul(0x0100_0000_01b3));
+        let stream = state
+            .name
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ b as u64).wrapping_mul(0x0100_0000_01b3));
         let mut philox = Philox::new(self.seed, stream);
         let values: Vec<f64> = match state.init {
             Init::Zeros => vec![0.0; n],
             Init::Constant(c) => vec![c as f64; n],
-            Init::Uniform(bound) => (0..n).map(|_| (2.0 * philox.uniform_f64() - 1.0) * bound as f64).collect(),
+            Init::Uniform(bound) => {
+                (0..n).map(|_| (2.0 * philox.uniform_f64() - 1.0) * bound as f64).collect()
+            }
             Init::Normal(sigma) => (0..n).map(|_| philox.normal() * sigma as f64).collect(),
         };
         Tensor::from_f64(&state.meta.shape, state.meta.dtype, &values)
@@ -129,7 +136,10 @@ impl Step {
             // An input the plan found no use for is not an error.
             let Ok((at, meta)) = self.program.input(name) else { continue };
             if tensor.meta() != *meta {
-                return Err(Error::Shape(format!("input {name} is {meta}, the value given is {}", tensor.meta())));
+                return Err(Error::Shape(format!(
+                    "input {name} is {meta}, the value given is {}",
+                    tensor.meta()
+                )));
             }
             self.executable.feed(at, tensor.bytes())?;
         }

@@ -33,8 +33,8 @@ impl Tape {
             }
             let inputs: Vec<Var<'t>> = node.inputs.iter().map(|&i| self.var(i)).collect();
             let wanted: Vec<bool> = node.inputs.iter().map(|&i| leads_to_by[i]).collect();
-            let contributions =
-                self.scope(format!("d_{}", node.op.name()), || self.adjoints(&node.op, &inputs, &wanted, id, g));
+            let contributions = self
+                .scope(format!("d_{}", node.op.name()), || self.adjoints(&node.op, &inputs, &wanted, id, g));
             for ((input, part), wanted) in inputs.iter().zip(contributions).zip(wanted) {
                 if let (Some(part), true) = (part, wanted) {
                     let total = match adjoint.get(&input.id) {

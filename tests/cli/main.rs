@@ -3,9 +3,9 @@
 mod bad_input;
 mod help;
 mod interrupt;
-mod training;
 mod reference;
 mod tools;
+mod training;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -6,11 +6,33 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 const SMALL: [&str; 14] = [
-    "--zdim", "2", "--enc-dim", "32", "--enc-layers", "1", "--dec-dim", "32", "--dec-layers", "2", "-b", "8", "--seed", "3",
+    "--zdim",
+    "2",
+    "--enc-dim",
+    "32",
+    "--enc-layers",
+    "1",
+    "--dec-dim",
+    "32",
+    "--dec-layers",
+    "2",
+    "-b",
+    "8",
+    "--seed",
+    "3",
 ];
 
 fn train_vae<'a>(out: &'a str, epochs: &'a str, more: &[&'a str]) -> Vec<&'a str> {
-    let mut args = vec!["drgn", "train_vae", "particles.mrcs", "--poses", "pose.pkl", "--ctf", "ctf.pkl", "--no-analysis"];
+    let mut args = vec![
+        "drgn",
+        "train_vae",
+        "particles.mrcs",
+        "--poses",
+        "pose.pkl",
+        "--ctf",
+        "ctf.pkl",
+        "--no-analysis",
+    ];
     args.extend(SMALL);
     args.extend(["-n", epochs, "-o", out]);
     args.extend(more);
@@ -29,11 +51,15 @@ fn reference_run() -> tempfile::TempDir {
 #[test]
 fn a_volume_of_the_reference_programs_network() {
     let at = reference_run();
-    let args = ["drgn", "eval_vol", "weights.pkl", "-c", "config.yaml", "-z", "0.5", "-0.5", "-o", "mine.mrc"];
+    let args =
+        ["drgn", "eval_vol", "weights.pkl", "-c", "config.yaml", "-z", "0.5", "-0.5", "-o", "mine.mrc"];
     succeeds(at.path(), &args);
     let wanted = pixels(&golden("cli/vol.mrc"));
     assert_close(&pixels(&at.path().join("mine.mrc")), &wanted, 1e-5, "volume");
-    let refused = fails(at.path(), &["drgn", "eval_vol", "weights.pkl", "-c", "config.yaml", "-z", "0.5", "-o", "x.mrc"]);
+    let refused = fails(
+        at.path(),
+        &["drgn", "eval_vol", "weights.pkl", "-c", "config.yaml", "-z", "0.5", "-o", "x.mrc"],
+    );
     assert!(refused.contains("2 latent variables"), "{refused}");
 }
 
@@ -41,12 +67,25 @@ fn a_volume_of_the_reference_programs_network() {
 fn latents_of_the_reference_programs_network() {
     let at = reference_run();
     let args = [
-        "drgn", "eval_images", "particles.mrcs", "weights.pkl", "-c", "config.yaml", "--poses", "pose.pkl", "--ctf",
-        "ctf.pkl", "-o", "losses.pkl", "--out-z", "mine.pkl",
+        "drgn",
+        "eval_images",
+        "particles.mrcs",
+        "weights.pkl",
+        "-c",
+        "config.yaml",
+        "--poses",
+        "pose.pkl",
+        "--ctf",
+        "ctf.pkl",
+        "-o",
+        "losses.pkl",
+        "--out-z",
+        "mine.pkl",
     ];
     let said = succeeds(at.path(), &args);
     assert!(said.contains("48 images"), "{said}");
-    let (mine, wanted) = (Latents::read(&at.path().join("mine.pkl")).unwrap(), Latents::read(&golden("cli/z.pkl")).unwrap());
+    let (mine, wanted) =
+        (Latents::read(&at.path().join("mine.pkl")).unwrap(), Latents::read(&golden("cli/z.pkl")).unwrap());
     // The latents are small numbers made of 796 pixels each: their rounding is that of the pixels.
     assert_close(&mine.mu, &wanted.mu, 1e-4, "mu");
     assert_close(&mine.logvar.unwrap(), &wanted.logvar.unwrap(), 1e-4, "logvar");
@@ -72,8 +111,12 @@ fn a_killed_run_ends_with_the_same_bits() {
     succeeds(at.path(), &train_vae("whole", "60", &[]));
     // Before the first checkpoint: it starts over.
     killed(at.path(), &train_vae("broken", "60", &["--load", "latest"]), || file("broken").exists());
-    killed(at.path(), &train_vae("broken", "60", &["--load", "latest"]), || file("broken/weights.3.pkl").exists());
-    killed(at.path(), &train_vae("broken", "60", &["--load", "latest"]), || file("broken/weights.20.resume.json").exists());
+    killed(at.path(), &train_vae("broken", "60", &["--load", "latest"]), || {
+        file("broken/weights.3.pkl").exists()
+    });
+    killed(at.path(), &train_vae("broken", "60", &["--load", "latest"]), || {
+        file("broken/weights.20.resume.json").exists()
+    });
     succeeds(at.path(), &train_vae("broken", "60", &["--load", "latest"]));
     for name in ["weights.60.pkl", "weights.pkl", "z.pkl"] {
         let read = |run: &str| std::fs::read(file(&format!("{run}/{name}"))).unwrap();
@@ -99,14 +142,29 @@ fn the_short_way_trains_from_a_star_file() {
 fn a_homogeneous_map() {
     let at = workplace();
     let args = [
-        "drgn", "train_nn", "particles.mrcs", "--poses", "pose.pkl", "--ctf", "ctf.pkl", "--layers", "2", "--dim", "64",
-        "-n", "6", "-b", "8", "--lr", "1e-3", "-o", "out",
+        "drgn",
+        "train_nn",
+        "particles.mrcs",
+        "--poses",
+        "pose.pkl",
+        "--ctf",
+        "ctf.pkl",
+        "--layers",
+        "2",
+        "--dim",
+        "64",
+        "-n",
+        "6",
+        "-b",
+        "8",
+        "--lr",
+        "1e-3",
+        "-o",
+        "out",
     ];
     let said = succeeds(at.path(), &args);
-    let losses: Vec<f64> = said
-        .lines()
-        .filter_map(|l| l.split("loss ").nth(1)?.split(' ').next()?.parse().ok())
-        .collect();
+    let losses: Vec<f64> =
+        said.lines().filter_map(|l| l.split("loss ").nth(1)?.split(' ').next()?.parse().ok()).collect();
     assert_eq!(losses.len(), 6, "{said}");
     assert!(losses[5] < 0.98 * losses[0], "the loss does not fall: {losses:?}");
     assert_eq!(pixels(&at.path().join("out/reconstruct.mrc")).len(), 32 * 32 * 32);

@@ -9,7 +9,12 @@ use std::sync::Arc;
 
 const WILD: [f32; 8] = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 0.0, -0.0, 1e-40, f32::MAX, f32::MIN];
 
-fn run(device: &Arc<dyn Device>, tape: &Tape, output: kinesome::tape::Var<'_>, feeds: &[(&str, &Tensor)]) -> Vec<f32> {
+fn run(
+    device: &Arc<dyn Device>,
+    tape: &Tape,
+    output: kinesome::tape::Var<'_>,
+    feeds: &[(&str, &Tensor)],
+) -> Vec<f32> {
     let store = Store::new(device.clone(), 0);
     let mut step = Step::new(&store, tape, &[("y", output)], Options::default()).expect("a step");
     step.run(feeds).expect("a run");
@@ -29,7 +34,8 @@ fn wild_values_stay_where_they_are() {
             }
             let evaluate = |first: &[f32]| {
                 let tape = Tape::new();
-                let vars: Vec<_> = (0..row.arity()).map(|i| tape.input(&format!("x{i}"), &[n], DType::F32)).collect();
+                let vars: Vec<_> =
+                    (0..row.arity()).map(|i| tape.input(&format!("x{i}"), &[n], DType::F32)).collect();
                 let tensors: Vec<Tensor> = (0..row.arity())
                     .map(|i| Tensor::f32(&[n], if i == 0 { first.to_vec() } else { tame.clone() }))
                     .collect();

@@ -18,7 +18,9 @@ fn every_operation_agrees_with_the_oracle_on_every_device() {
     for device in device::all() {
         for sample in conformance::all() {
             match conformance::check(&device, &sample) {
-                Ok(found) => faults.extend(found.into_iter().map(|f| format!("{}: {}: {}", device.name(), f.sample, f.what))),
+                Ok(found) => faults.extend(
+                    found.into_iter().map(|f| format!("{}: {}: {}", device.name(), f.sample, f.what)),
+                ),
                 Err(error) => faults.push(format!("{}: {}: {error}", device.name(), sample.name)),
             }
         }

@@ -28,7 +28,8 @@ fn the_hartley_transform_is_its_own_inverse() {
         let twice = tape.special(op, &[tape.special(op, &[x])]);
         let n: usize = shape.iter().product();
         let value = normal(&shape, 1);
-        let mut step = Step::new(&store(), &tape, &[("y", twice.scale(1.0 / n as f32))], Options::default()).unwrap();
+        let mut step =
+            Step::new(&store(), &tape, &[("y", twice.scale(1.0 / n as f32))], Options::default()).unwrap();
         step.run(&[("x", &value)]).unwrap();
         let found = step.fetch("y").unwrap().to_f32();
         assert!(found.iter().zip(value.to_f32()).all(|(a, b)| (a - b).abs() < 1e-5));
@@ -45,7 +46,8 @@ fn scatter_is_the_adjoint_of_gather() {
     let op = |direction| Slice { direction, side, channels: None };
     let gathered = (tape.special(op(Direction::Gather), &[volume, coordinates]) * values).sum_all();
     let scattered = (tape.special(op(Direction::Scatter), &[values, coordinates]) * volume).sum_all();
-    let mut step = Step::new(&store(), &tape, &[("g", gathered), ("s", scattered)], Options::default()).unwrap();
+    let mut step =
+        Step::new(&store(), &tape, &[("g", gathered), ("s", scattered)], Options::default()).unwrap();
     let feeds = [normal(&[side; 3], 1), normal(&[points, 3], 2), normal(&[points], 3)];
     step.run(&[("volume", &feeds[0]), ("coordinates", &feeds[1]), ("values", &feeds[2])]).unwrap();
     let (g, s) = (step.number("g").unwrap(), step.number("s").unwrap());
@@ -107,10 +109,16 @@ fn states_change_places() {
     let mut step = Step::new(&store, &tape, &[("sum", (a + b).sum_all())], Options::default()).unwrap();
     step.run(&[]).unwrap();
     assert_eq!(step.number("sum").unwrap(), 6.0);
-    assert_eq!((store.get("a").unwrap().to_f32(), store.get("b").unwrap().to_f32()), (vec![2.0; 2], vec![10.0; 2]));
+    assert_eq!(
+        (store.get("a").unwrap().to_f32(), store.get("b").unwrap().to_f32()),
+        (vec![2.0; 2], vec![10.0; 2])
+    );
     assert_eq!(store.get("c").unwrap().to_f32(), vec![1.0; 2]);
     step.run(&[]).unwrap();
-    assert_eq!((store.get("a").unwrap().to_f32(), store.get("b").unwrap().to_f32()), (vec![10.0; 2], vec![20.0; 2]));
+    assert_eq!(
+        (store.get("a").unwrap().to_f32(), store.get("b").unwrap().to_f32()),
+        (vec![10.0; 2], vec![20.0; 2])
+    );
     assert_eq!(store.get("c").unwrap().to_f32(), vec![2.0; 2]);
 }
 
@@ -121,7 +129,8 @@ fn mistakes_name_the_operation_the_shapes_and_the_layer() {
     let y = tape.input("y", &[64, 128], DType::F32);
     let wrong = tape.scope("mdgen", || tape.scope("attn", || x.matmul(y)));
     let later = wrong.exp() + x;
-    let text = Step::new(&store(), &tape, &[("y", later)], Options::default()).err().expect("a mistake").to_string();
+    let text =
+        Step::new(&store(), &tape, &[("y", later)], Options::default()).err().expect("a mistake").to_string();
     for part in ["mdgen.attn", "matmul", "[8, 128]", "[64, 128]", "properties.rs"] {
         assert!(text.contains(part), "{text} lacks {part}");
     }

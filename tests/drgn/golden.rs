@@ -24,5 +24,9 @@ pub fn close(what: &str, found: &[f32], wanted: &[f32], limit: f64) {
     assert_eq!(found.len(), wanted.len(), "{what}: length");
     let scale = wanted.iter().fold(0.0_f32, |m, v| m.max(v.abs())) as f64;
     let worst = found.iter().zip(wanted).map(|(a, b)| (a - b).abs() as f64).fold(0.0, f64::max);
-    assert!(worst <= limit * scale, "{what}: off by {:.2e} of {scale:.3}, allowed {limit:.0e}", worst / scale);
+    assert!(
+        worst <= limit * scale,
+        "{what}: off by {:.2e} of {scale:.3}, allowed {limit:.0e}",
+        worst / scale
+    );
 }

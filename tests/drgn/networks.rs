@@ -46,7 +46,9 @@ fn batch(golden: &BTreeMap<String, Array>, step: usize) -> [Tensor; 4] {
         let i = i as usize;
         let (mut transform, mut moved, mut c) = (vec![0.0; 1089], vec![0.0; 1089], vec![0.0; 1089]);
         let mut scratch = preprocessor.scratch();
-        preprocessor.run(&images[i * 1024..(i + 1) * 1024], &mut transform, &mut scratch).expect("a transform");
+        preprocessor
+            .run(&images[i * 1024..(i + 1) * 1024], &mut transform, &mut scratch)
+            .expect("a transform");
         shift.run(&transform, [shifts[2 * i], shifts[2 * i + 1]], &mut moved).expect("a shift");
         grid.eval(&CtfParams::from_row(&params[8 * i..8 * (i + 1)]).expect("a row"), &mut c).expect("a CTF");
         y.extend(mask.iter().map(|&m| moved[m as usize]));
@@ -77,8 +79,8 @@ fn train_six_steps(domain: &str) {
     let adam = Adam { lr: 1e-3, ..Adam::default() };
     let tape = Tape::new();
     let objective = Objective { beta_control: None, adam, clip: None };
-    let losses = network
-        .training_step_with(&tape, 12, &objective, |mu| tape.input("noise", &mu.shape(), DType::F32));
+    let losses =
+        network.training_step_with(&tape, 12, &objective, |mu| tape.input("noise", &mu.shape(), DType::F32));
     // Gradients are in the moments after the first step: m = (1 - b1) g.
     let outputs = [
         ("total", losses.total),
@@ -129,7 +131,12 @@ fn train_six_steps(domain: &str) {
     }
 }
 
-fn first_forward(network: &Network, store: &Store, golden: &BTreeMap<String, Array>, feeds: &[(&str, &Tensor)]) {
+fn first_forward(
+    network: &Network,
+    store: &Store,
+    golden: &BTreeMap<String, Array>,
+    feeds: &[(&str, &Tensor)],
+) {
     let tape = Tape::new();
     let p = network.mask_len();
     let images = tape.input("images", &[12, p], DType::F32);
@@ -147,8 +154,11 @@ fn first_forward(network: &Network, store: &Store, golden: &BTreeMap<String, Arr
     }
     let mask: Vec<bool> = golden["mask"].to_f32().iter().map(|&m| m != 0.0).collect();
     for (feed, name) in [("images", "y0"), ("ctf", "ctf0")] {
-        let wanted: Vec<f32> =
-            golden[name].to_f32().chunks(1089).flat_map(|i| i.iter().zip(&mask).filter(|m| *m.1).map(|m| *m.0)).collect();
+        let wanted: Vec<f32> = golden[name]
+            .to_f32()
+            .chunks(1089)
+            .flat_map(|i| i.iter().zip(&mask).filter(|m| *m.1).map(|m| *m.0))
+            .collect();
         let found = feeds.iter().find(|f| f.0 == feed).expect("a feed").1.to_f32();
         // The golden CTF is computed in f32; ours in f64 (golden/README: up to 6e-5 apart).
         close(name, &found, &wanted, if feed == "ctf" { 1e-4 } else { 1e-5 });
@@ -201,13 +211,15 @@ fn decoder_slices_and_volumes() {
 #[test]
 fn positional_encodings() {
     let coords = npy("unit/pe_coords.npy");
-    let points: Vec<f32> = coords.to_f32().chunks(coords.shape[1]).flat_map(|row| row[..3].to_vec()).collect();
+    let points: Vec<f32> =
+        coords.to_f32().chunks(coords.shape[1]).flat_map(|row| row[..3].to_vec()).collect();
     let n = coords.shape[0];
     for name in ["gaussian", "geom_ft", "geom_full", "geom_lowf", "geom_nohighf", "linear_lowf"] {
         let wanted = npy(&format!("unit/pe_{name}.npy"));
         let width = wanted.shape[1];
         let count = (width - (coords.shape[1] - 3)) / 6;
-        let encoding = kinesome::nn::encoding::Encoding::from_name(name, count, 0.5, 33).expect("an encoding");
+        let encoding =
+            kinesome::nn::encoding::Encoding::from_name(name, count, 0.5, 33).expect("an encoding");
         let store = Store::new(Arc::new(Cpu::new()), 0);
         let frequencies = npy("unit/pe_gaussian_rand_freqs.npy");
         if name == "gaussian" {
@@ -215,9 +227,11 @@ fn positional_encodings() {
         }
         let tape = Tape::new();
         let features = encoding.record(&tape, tape.input("points", &[n, 3], DType::F32));
-        let mut step = Step::new(&store, &tape, &[("features", features)], Options::default()).expect("a step");
+        let mut step =
+            Step::new(&store, &tape, &[("features", features)], Options::default()).expect("a step");
         step.run(&[("points", &Tensor::f32(&[n, 3], points.clone()))]).expect("a run");
-        let wanted: Vec<f32> = wanted.to_f32().chunks(width).flat_map(|row| row[..6 * count].to_vec()).collect();
+        let wanted: Vec<f32> =
+            wanted.to_f32().chunks(width).flat_map(|row| row[..6 * count].to_vec()).collect();
         close(name, &step.fetch("features").expect("features").to_f32(), &wanted, 1e-5);
     }
 }

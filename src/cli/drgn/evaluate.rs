@@ -201,7 +201,11 @@ pub fn run_volumes(args: VolumeArgs) -> Result<()> {
     let side = args.finish.downsample.unwrap_or(n);
     let one_file = args.output.extension().is_some_and(|e| e.eq_ignore_ascii_case("mrc"));
     if one_file && latents.len() != 1 {
-        return Err(Error::usage(format!("-o {}: {} volumes need a folder", args.output.display(), latents.len())));
+        return Err(Error::usage(format!(
+            "-o {}: {} volumes need a folder",
+            args.output.display(),
+            latents.len()
+        )));
     }
     if !one_file {
         atomic::folder(&args.output)?;
@@ -217,7 +221,12 @@ pub fn run_volumes(args: VolumeArgs) -> Result<()> {
         write(&volume, &path)?;
         bar.tick(i + 1, latents.len())?;
     }
-    println!("{} volumes of {side} voxels a side: {} ({})", latents.len(), args.output.display(), bar.finish());
+    println!(
+        "{} volumes of {side} voxels a side: {} ({})",
+        latents.len(),
+        args.output.display(),
+        bar.finish()
+    );
     Ok(())
 }
 
@@ -246,7 +255,8 @@ fn latents(args: &VolumeArgs, zdim: usize) -> Result<Vec<Vec<f32>>> {
 
 /// One latent a line, or the rows of an array.
 fn read_latents(path: &Path, zdim: usize) -> Result<Vec<Vec<f32>>> {
-    let is_array = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("pkl") || e.eq_ignore_ascii_case("npy"));
+    let is_array =
+        path.extension().is_some_and(|e| e.eq_ignore_ascii_case("pkl") || e.eq_ignore_ascii_case("npy"));
     let wrong = |place: String, found: usize| {
         Error::malformed(path, place, format!("{found} numbers, but the model has {zdim} latent variables"))
     };
@@ -262,10 +272,15 @@ fn read_latents(path: &Path, zdim: usize) -> Result<Vec<Vec<f32>>> {
     let rows: Vec<Vec<f32>> = lines
         .map(|(i, line)| {
             let number = |t: &str| {
-                let problem = || Error::malformed(path, format!("line {}", i + 1), format!("{t:?} is no number"));
+                let problem =
+                    || Error::malformed(path, format!("line {}", i + 1), format!("{t:?} is no number"));
                 t.parse::<f32>().map_err(|_| problem())
             };
-            let row = line.split([' ', '\t', ',']).filter(|t| !t.is_empty()).map(number).collect::<Result<Vec<_>>>()?;
+            let row = line
+                .split([' ', '\t', ','])
+                .filter(|t| !t.is_empty())
+                .map(number)
+                .collect::<Result<Vec<_>>>()?;
             if row.len() == zdim { Ok(row) } else { Err(wrong(format!("line {}", i + 1), row.len())) }
         })
         .collect::<Result<_>>()?;
@@ -288,7 +303,9 @@ pub fn run_images(args: ImageArgs) -> Result<()> {
     let images = Images::open(&source, Poses::read(&args.poses)?, ctf)?;
     if images.side() + 1 != model.network.side {
         let (has, needs) = (images.side(), model.network.side - 1);
-        return Err(Error::usage(format!("the images are {has} pixels a side, the model was trained on {needs}")));
+        return Err(Error::usage(format!(
+            "the images are {has} pixels a side, the model was trained on {needs}"
+        )));
     }
     let evaluator = Evaluator::new(&model.network, &model.store);
     let mut bar = Progress::new("encoding", "images");

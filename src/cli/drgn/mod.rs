@@ -37,10 +37,21 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("Latent paths", &["pc_traversal", "direct_traversal", "graph_traversal"]),
     (
         "Select particles",
-        &["filter", "select_clusters", "select_random", "filter_star", "filter_cs", "filter_mrcs", "filter_pkl"],
+        &[
+            "filter",
+            "select_clusters",
+            "select_random",
+            "filter_star",
+            "filter_cs",
+            "filter_mrcs",
+            "filter_pkl",
+        ],
     ),
     ("Maps", &["fsc", "plot_fsc", "gen_mask", "flip_hand", "invert_contrast", "add_psize"]),
-    ("Files", &["write_star", "concat_pkls", "phase_flip", "translate_mrcs", "view_header", "view_cs_header"]),
+    (
+        "Files",
+        &["write_star", "concat_pkls", "phase_flip", "translate_mrcs", "view_header", "view_cs_header"],
+    ),
 ];
 
 /// cryoDRGN: reconstruct moving particles from cryo-EM images

@@ -8,7 +8,9 @@ use clap::{ArgAction, Args as ClapArgs};
 use crate::cli::progress::{Progress, note, quiet};
 use crate::io::atomic;
 use crate::io::particles::ParticleStack;
-use crate::systems::drgn::config::{Config, DatasetArgs, DecoderArgs, LatticeArgs, ModelArgs, SharedArgs, VaeArgs};
+use crate::systems::drgn::config::{
+    Config, DatasetArgs, DecoderArgs, LatticeArgs, ModelArgs, SharedArgs, VaeArgs,
+};
 use crate::systems::drgn::data::{Images, Source};
 use crate::systems::drgn::files::{CtfTable, Poses};
 use crate::systems::drgn::import;
@@ -77,7 +79,13 @@ struct Common {
     norm: Option<Vec<f32>>,
 
     /// Epochs
-    #[arg(short = 'n', long = "num-epochs", default_value_t = 20, value_name = "N", help_heading = "Training")]
+    #[arg(
+        short = 'n',
+        long = "num-epochs",
+        default_value_t = 20,
+        value_name = "N",
+        help_heading = "Training"
+    )]
     num_epochs: usize,
 
     /// Images a step
@@ -290,7 +298,11 @@ pub fn run(command: Command) -> Result<()> {
     let Command { common, poses, apix, vae, network } = command;
     atomic::folder(&common.outdir)?;
     let stack = ParticleStack::open(&common.particles, common.datadir.as_deref(), None)?;
-    let given = import::Given { box_side: Some(stack.box_size() as f64), apix: apix.or(stack.apix()), ..Default::default() };
+    let given = import::Given {
+        box_side: Some(stack.box_size() as f64),
+        apix: apix.or(stack.apix()),
+        ..Default::default()
+    };
     let (pose_path, ctf_path) = (common.outdir.join("pose.pkl"), common.outdir.join("ctf.pkl"));
     let poses = match poses {
         Some(path) => Poses::read(&path)?,
@@ -430,7 +442,14 @@ fn settings(common: &Common, model: &Model) -> Result<Settings> {
     })
 }
 
-fn train(common: &Common, poses: Poses, ctf: Option<CtfTable>, paths: Paths, model: Model, network: &Network) -> Result<()> {
+fn train(
+    common: &Common,
+    poses: Poses,
+    ctf: Option<CtfTable>,
+    paths: Paths,
+    model: Model,
+    network: &Network,
+) -> Result<()> {
     let settings = settings(common, &model)?;
     let device = device::open(&common.device)?;
     let source = Source {
@@ -449,7 +468,11 @@ fn train(common: &Common, poses: Poses, ctf: Option<CtfTable>, paths: Paths, mod
         println!("parameters   {}", program.parameter_count());
         println!("states       {:.1} MiB (parameters and moments)", program.state_bytes() as f64 / 1048576.0);
         println!("arena        {:.1} MiB (peak memory of a step)", program.arena_bytes as f64 / 1048576.0);
-        println!("FLOP a step  {:.3e} ({:.3e} an image)", program.flop() as f64, program.flop() as f64 / common.batch_size as f64);
+        println!(
+            "FLOP a step  {:.3e} ({:.3e} an image)",
+            program.flop() as f64,
+            program.flop() as f64 / common.batch_size as f64
+        );
         if common.dump_plan {
             print!("{}", program.listing());
         }
@@ -473,11 +496,23 @@ fn train(common: &Common, poses: Poses, ctf: Option<CtfTable>, paths: Paths, mod
     }
     config.write(&common.outdir.join("config.yaml"))?;
     let mut watch = Log::open(&common.outdir, common.log_interval, start.is_some())?;
-    watch.line(&format!("{} images of {} x {} pixels, on {}", images.len(), images.side(), images.side(), device.describe()))?;
+    watch.line(&format!(
+        "{} images of {} x {} pixels, on {}",
+        images.len(),
+        images.side(),
+        images.side(),
+        device.describe()
+    ))?;
     trainer.run(&mut watch)?;
-    println!("trained {} epochs: {}", trainer.history().len(), run::weights_path(&common.outdir, None).display());
+    println!(
+        "trained {} epochs: {}",
+        trainer.history().len(),
+        run::weights_path(&common.outdir, None).display()
+    );
     match model {
-        Model::Vae(vae) if !vae.no_analysis => super::analyse::run_after_training(&common.outdir, trainer.history().len()),
+        Model::Vae(vae) if !vae.no_analysis => {
+            super::analyse::run_after_training(&common.outdir, trainer.history().len())
+        }
         _ => Ok(()),
     }
 }
@@ -495,7 +530,8 @@ struct Log {
 impl Log {
     fn open(folder: &Path, interval: usize, append: bool) -> Result<Log> {
         let path = folder.join("run.log");
-        let file = std::fs::OpenOptions::new().create(true).write(true).append(append).truncate(!append).open(&path);
+        let file =
+            std::fs::OpenOptions::new().create(true).write(true).append(append).truncate(!append).open(&path);
         let file = file.map_err(|e| Error::os("write", &path, e))?;
         Ok(Log { path, file, interval: interval.max(1), bar: None, said: 0, images: 0 })
     }
@@ -503,7 +539,8 @@ impl Log {
     fn line(&mut self, text: &str) -> Result<()> {
         use std::io::Write;
         let stamp = timestamp();
-        writeln!(self.file, "(INFO) (kinesome) ({stamp}) {text}").map_err(|e| Error::os("write", &self.path, e))
+        writeln!(self.file, "(INFO) (kinesome) ({stamp}) {text}")
+            .map_err(|e| Error::os("write", &self.path, e))
     }
 }
 
@@ -539,7 +576,9 @@ impl Watch for Log {
             Duration::from_secs_f64(seconds)
         );
         if !quiet() {
-            println!("epoch {epoch}: loss {total:.5} (reconstruction {reconstruction:.5}, KLD {divergence:.3}), {images_per_second:.0} images/s");
+            println!(
+                "epoch {epoch}: loss {total:.5} (reconstruction {reconstruction:.5}, KLD {divergence:.3}), {images_per_second:.0} images/s"
+            );
         }
         self.line(&text)
     }

@@ -46,7 +46,7 @@ fn along_axis(values: &mut [Complex32], lengths: &[usize], axis: usize, plan: &d
     let shift = if centred { n / 2 } else { 0 };
     let mut line = vec![Complex32::default(); n];
     let mut scratch = vec![Complex32::default(); plan.get_inplace_scratch_len()];
-    for first in (0..values.len()).filter(|i| i / stride % n == 0) {
+    for first in (0..values.len()).filter(|i| (i / stride).is_multiple_of(n)) {
         for j in 0..n {
             line[j] = values[first + (j + shift) % n * stride];
         }

@@ -98,6 +98,7 @@ struct Out<'a> {
 
 impl Out<'_> {
     /// The place for elements `start .. start + len` where the product can stand as it is.
+    #[allow(clippy::mut_from_ref)]
     fn plain(&self, start: usize, len: usize) -> Option<&mut [f32]> {
         let raw = self.call.writes[0];
         let plain = self.call.epilogue.is_none() && raw.dtype == DType::F32;

@@ -27,7 +27,9 @@ impl Block {
         let pointer = unsafe { alloc_zeroed(layout) };
         if pointer.is_null() {
             let mib = len as f64 / 1048576.0;
-            return Err(problem(format!("out of memory: {mib:.0} MiB asked for; a smaller batch needs less")));
+            return Err(problem(format!(
+                "out of memory: {mib:.0} MiB asked for; a smaller batch needs less"
+            )));
         }
         Ok(Block { pointer, layout, len })
     }

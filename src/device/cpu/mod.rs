@@ -78,8 +78,11 @@ impl Device for Cpu {
                 return Err(problem(format!("has no kernel for {}", launch.label)));
             }
         }
-        let inputs =
-            program.inputs.iter().map(|(_, b)| Block::new(program.buffers[*b].meta.bytes())).collect::<Result<_>>()?;
+        let inputs = program
+            .inputs
+            .iter()
+            .map(|(_, b)| Block::new(program.buffers[*b].meta.bytes()))
+            .collect::<Result<_>>()?;
         let arena = Block::new(program.arena_bytes)?;
         Ok(Box::new(Loaded { program, arena, inputs, states }))
     }

@@ -126,6 +126,8 @@ fn columns(kind: Reduction, x: &[f32], after: usize) -> Vec<f32> {
 fn accumulate(kind: Reduction, into: &mut [f32], x: &[f32]) {
     match kind {
         Reduction::Sum => into.iter_mut().zip(x).for_each(|(s, &v)| *s += v),
-        Reduction::Max => into.iter_mut().zip(x).for_each(|(s, &v)| *s = crate::ops::vocabulary::single::max(v, *s)),
+        Reduction::Max => {
+            into.iter_mut().zip(x).for_each(|(s, &v)| *s = crate::ops::vocabulary::single::max(v, *s))
+        }
     }
 }

@@ -13,7 +13,10 @@ const SLABS: usize = 16;
 fn locate(side: usize, p: &[f32]) -> ([isize; 3], [f32; 3]) {
     let centre = (side / 2) as f32;
     let base: [f32; 3] = std::array::from_fn(|i| (p[i] + centre).floor());
-    (base.map(|b| b.clamp(-4.0, side as f32 + 4.0) as isize), std::array::from_fn(|i| p[i] + centre - base[i]))
+    (
+        base.map(|b| b.clamp(-4.0, side as f32 + 4.0) as isize),
+        std::array::from_fn(|i| p[i] + centre - base[i]),
+    )
 }
 
 /// The corners inside the volume: voxel index, weight, bits (x, y, z).

@@ -99,7 +99,10 @@ impl Images {
             Some(table) => {
                 let table = match ind.as_deref().filter(|_| table.rows.len() != n) {
                     Some(rows) => CtfTable {
-                        rows: rows.iter().map(|&i| pick(&table.rows, i, "CTF parameters", &what)).collect::<Result<_>>()?,
+                        rows: rows
+                            .iter()
+                            .map(|&i| pick(&table.rows, i, "CTF parameters", &what))
+                            .collect::<Result<_>>()?,
                     },
                     None => table,
                 };

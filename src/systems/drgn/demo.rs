@@ -116,7 +116,10 @@ impl DemoOptions {
     /// Refuses what cannot be run, before anything is written.
     pub fn check(&self) -> Result<()> {
         if self.side < 32 || self.side % 2 == 1 {
-            return Err(Error::usage(format!("--box {}: give an even number of pixels, at least 32", self.side)));
+            return Err(Error::usage(format!(
+                "--box {}: give an even number of pixels, at least 32",
+                self.side
+            )));
         }
         if self.images < 100 || self.epochs == 0 {
             return Err(Error::usage("the demo needs at least 100 images and one epoch"));
@@ -223,7 +226,13 @@ pub fn run(options: &DemoOptions, folder: &Path, audience: &mut dyn Audience) ->
         compared.push(true_map.clone());
         audience.progress("decoding volumes", "volumes", i + 1, VOLUMES)?;
     }
-    write_volume(&volume_folder.join("consensus.mrc"), &consensus, [options.side; 3], simulated.apix, [0.0; 3])?;
+    write_volume(
+        &volume_folder.join("consensus.mrc"),
+        &consensus,
+        [options.side; 3],
+        simulated.apix,
+        [0.0; 3],
+    )?;
     let level = contour_level(&decoded[VOLUMES / 2], Contour::Auto);
     let names: Vec<PathBuf> = volumes.iter().map(|v| v.file.clone().into()).collect();
     let script = chimerax::cxc(&names, level, "Adenylate kinase along the first principal component");
@@ -240,7 +249,8 @@ pub fn run(options: &DemoOptions, folder: &Path, audience: &mut dyn Audience) ->
         mean_consensus: mean(|v| v.consensus),
         mean_best_single_map: mean(|v| v.best_single_map),
         device: device.describe(),
-        images_per_second: history.iter().map(|h| h.images_per_second).sum::<f64>() / history.len().max(1) as f64,
+        images_per_second: history.iter().map(|h| h.images_per_second).sum::<f64>()
+            / history.len().max(1) as f64,
         seconds: started.elapsed().as_secs_f64(),
         volumes,
         options: options.clone(),
@@ -312,7 +322,8 @@ fn import_tables(simulated: &Summary, run_folder: &Path) -> Result<(Poses, CtfTa
 
 fn config(options: &DemoOptions, images: &Images, simulated: &Summary) -> Config {
     let (mean, std) = images.norm();
-    let absolute = |path: &Path| std::path::absolute(path).unwrap_or(path.into()).to_string_lossy().into_owned();
+    let absolute =
+        |path: &Path| std::path::absolute(path).unwrap_or(path.into()).to_string_lossy().into_owned();
     let run = simulated.folder.with_file_name("run");
     Config {
         cmd: std::env::args().collect(),
@@ -331,7 +342,12 @@ fn config(options: &DemoOptions, images: &Images, simulated: &Summary) -> Config
             ntilts: None,
             other: Default::default(),
         },
-        lattice_args: LatticeArgs { d: options.side + 1, extent: 0.5, ignore_dc: true, other: Default::default() },
+        lattice_args: LatticeArgs {
+            d: options.side + 1,
+            extent: 0.5,
+            ignore_dc: true,
+            other: Default::default(),
+        },
         model_args: ModelArgs::Vae(VaeArgs {
             qlayers: options.layers,
             qdim: options.width,

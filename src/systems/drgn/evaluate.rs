@@ -38,7 +38,10 @@ impl<'a> Evaluator<'a> {
 
     /// Mean and log-variance of every image's latent. `progress` hears how many are done.
     pub fn latents(&self, images: &Images, mut progress: impl FnMut(usize)) -> Result<Latents> {
-        let encoder = self.network.encoder.ok_or_else(|| Error::usage("this model has no encoder, so images have no latents"))?;
+        let encoder = self
+            .network
+            .encoder
+            .ok_or_else(|| Error::usage("this model has no encoder, so images have no latents"))?;
         let tape = Tape::new();
         let shape = [BATCH, self.network.mask_len()];
         let (input, ctf) = (tape.input("images", &shape, DType::F32), tape.input("ctf", &shape, DType::F32));
@@ -101,7 +104,11 @@ impl<'a> Evaluator<'a> {
         )?;
         let n = images.len().max(1) as f64;
         let (reconstruction, divergence) = (sum.reconstruction / n, sum.divergence / n);
-        Ok(ImageLosses { reconstruction, divergence, total: reconstruction + beta * divergence / pixels as f64 })
+        Ok(ImageLosses {
+            reconstruction,
+            divergence,
+            total: reconstruction + beta * divergence / pixels as f64,
+        })
     }
 
     /// A decoder ready to make volumes of side `side` (at most the model's box, even): a smaller one is a
@@ -110,7 +117,9 @@ impl<'a> Evaluator<'a> {
         let n = self.network.side - 1;
         let side = side.unwrap_or(n);
         if side > n || side < 2 || side % 2 == 1 {
-            return Err(Error::usage(format!("volumes of {side} voxels a side: give an even number up to the box, {n}")));
+            return Err(Error::usage(format!(
+                "volumes of {side} voxels a side: give an even number up to the box, {n}"
+            )));
         }
         let tape = Tape::new();
         let points = tape.input("points", &[1, POINTS, 3], DType::F32);
@@ -169,7 +178,11 @@ impl VolumeDecoder {
     /// `norm` is (mean, std) of the transforms.
     pub fn decode(&mut self, z: &[f32], norm: (f32, f32)) -> Result<Vec<f32>> {
         if z.len() != self.zdim {
-            return Err(Error::usage(format!("this model has {} latent variables, the value given has {}", self.zdim, z.len())));
+            return Err(Error::usage(format!(
+                "this model has {} latent variables, the value given has {}",
+                self.zdim,
+                z.len()
+            )));
         }
         let d = self.side;
         let mut transform = vec![0.0; d * d * d];

@@ -77,9 +77,8 @@ impl Network {
         }
         let lattice = Lattice::new(side, 0.5)?;
         let shared = shared_args(&config.model_args);
-        let decoder = |layers, hidden, zdim| -> Result<Decoder> {
-            Decoder::new(shared, side, layers, hidden, zdim)
-        };
+        let decoder =
+            |layers, hidden, zdim| -> Result<Decoder> { Decoder::new(shared, side, layers, hidden, zdim) };
         let (encoder, decoder) = match &config.model_args {
             ModelArgs::Vae(args) => {
                 let residual = match args.encode_mode.as_str() {

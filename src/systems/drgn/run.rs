@@ -61,7 +61,8 @@ pub fn position_path(weights: &Path) -> PathBuf {
 /// The newest checkpoint of a folder that has its position beside it.
 pub fn latest(folder: &Path) -> Option<PathBuf> {
     let names = std::fs::read_dir(folder).ok()?.flatten().filter_map(|e| e.file_name().into_string().ok());
-    let epochs = names.filter_map(|n| n.strip_prefix("weights.")?.strip_suffix(".pkl")?.parse::<usize>().ok());
+    let epochs =
+        names.filter_map(|n| n.strip_prefix("weights.")?.strip_suffix(".pkl")?.parse::<usize>().ok());
     let mut epochs: Vec<usize> = epochs.collect();
     epochs.sort_unstable();
     let paths = epochs.into_iter().rev().map(|n| weights_path(folder, Some(n)));
@@ -76,7 +77,14 @@ fn parameters(network: &Network) -> Vec<(String, Vec<usize>)> {
 }
 
 /// Writes a checkpoint: the position first, so that weights without it never count.
-pub fn save(path: &Path, network: &Network, store: &Store, adam: &Adam, norm: Option<[f64; 2]>, position: &Position) -> Result<()> {
+pub fn save(
+    path: &Path,
+    network: &Network,
+    store: &Store,
+    adam: &Adam,
+    norm: Option<[f64; 2]>,
+    position: &Position,
+) -> Result<()> {
     let held = |name: &str| -> Result<Stored> {
         let tensor = store.get(name)?;
         Ok(Stored { shape: tensor.shape.clone(), data: tensor.to_f32() })
@@ -86,7 +94,9 @@ pub fn save(path: &Path, network: &Network, store: &Store, adam: &Adam, norm: Op
     for (name, _) in parameters(network) {
         let [first, second] = optimiser::moments(&name);
         all_moments.push(match (held(&first), held(&second)) {
-            (Ok(exp_avg), Ok(exp_avg_sq)) => Some(Moments { step: position.step as i64, exp_avg, exp_avg_sq }),
+            (Ok(exp_avg), Ok(exp_avg_sq)) => {
+                Some(Moments { step: position.step as i64, exp_avg, exp_avg_sq })
+            }
             _ => None,
         });
         model.push((name.clone(), held(&name)?));
@@ -101,9 +111,7 @@ pub fn save(path: &Path, network: &Network, store: &Store, adam: &Adam, norm: Op
     };
     let text = serde_json::to_vec_pretty(position).map_err(|e| Error::usage(e.to_string()))?;
     atomic::write(&position_path(path), |to| to.write_all(&text))?;
-    // cryoDRGN counts epochs from 0 in this field.
-    let epoch = position.epoch as i64 - 1;
-    Checkpoint { epoch, model, adam: Some(state), norm }.write(path)
+    Checkpoint { epoch: position.epoch as i64, model, adam: Some(state), norm }.write(path)
 }
 
 /// Puts a checkpoint's parameters, and with `moments` its optimiser, into the store.
@@ -143,7 +151,7 @@ pub fn read_position(weights: &Path, checkpoint: &Checkpoint) -> Result<Position
     }
     let step = checkpoint.adam.iter().flat_map(|a| a.moments.iter().flatten()).map(|m| m.step).max();
     Ok(Position {
-        epoch: (checkpoint.epoch + 1).max(0) as usize,
+        epoch: checkpoint.epoch.max(0) as usize,
         step: step.unwrap_or(0).max(0) as u64,
         seed: 0,
         shuffle_seed: 0,

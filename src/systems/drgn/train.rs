@@ -23,7 +23,10 @@ use crate::{Error, Result, interrupt};
 pub enum Beta {
     Constant(f64),
     /// (value, images seen) at the start and at the end, linear between.
-    Linear { from: (f64, f64), to: (f64, f64) },
+    Linear {
+        from: (f64, f64),
+        to: (f64, f64),
+    },
 }
 
 impl Beta {
@@ -112,7 +115,10 @@ impl<'a> Trainer<'a> {
             if held == now {
                 return Ok(());
             }
-            let text = format!("{} was trained with {what} {held}, this run has {now}: use {flag} {held}", weights.display());
+            let text = format!(
+                "{} was trained with {what} {held}, this run has {now}: use {flag} {held}",
+                weights.display()
+            );
             Err(Error::usage(text))
         };
         if held.batch > 0 {
@@ -167,7 +173,13 @@ impl<'a> Trainer<'a> {
             let (mut done, mut sums) = (0, [0.0_f64; 3]);
             let (images, options, position) = (self.images, &self.options, &mut self.position);
             let size = options.batch;
-            let mut losses = EpochLosses { epoch, reconstruction: 0.0, divergence: 0.0, total: 0.0, images_per_second: 0.0 };
+            let mut losses = EpochLosses {
+                epoch,
+                reconstruction: 0.0,
+                divergence: 0.0,
+                total: 0.0,
+                images_per_second: 0.0,
+            };
             prefetch(
                 &order,
                 size,
@@ -185,12 +197,18 @@ impl<'a> Trainer<'a> {
                     step.run(&feeds)?;
                     let n = indices.len() as f64;
                     let names = ["reconstruction", "divergence", "total"];
-                    for (sum, name) in sums.iter_mut().zip(names).filter(|(_, n)| has_latents || *n != "divergence") {
+                    for (sum, name) in
+                        sums.iter_mut().zip(names).filter(|(_, n)| has_latents || *n != "divergence")
+                    {
                         *sum += step.number(name)? as f64 * n;
                     }
                     if !sums[2].is_finite() {
-                        let advice = "run again with --eager to see which value broke first, or with a smaller --lr";
-                        return Err(Error::NotFinite(format!("the loss is no longer finite at epoch {epoch}, step {}: {advice}", position.step)));
+                        let advice =
+                            "run again with --eager to see which value broke first, or with a smaller --lr";
+                        return Err(Error::NotFinite(format!(
+                            "the loss is no longer finite at epoch {epoch}, step {}: {advice}",
+                            position.step
+                        )));
                     }
                     done += indices.len();
                     let mean = sums.map(|s| s / done as f64);
@@ -207,7 +225,10 @@ impl<'a> Trainer<'a> {
             self.position.epoch = epoch;
             self.position.history.push(losses);
             watch.end_epoch(&losses)?;
-            if self.options.checkpoint > 0 && epoch.is_multiple_of(self.options.checkpoint) && epoch < self.options.epochs {
+            if self.options.checkpoint > 0
+                && epoch.is_multiple_of(self.options.checkpoint)
+                && epoch < self.options.epochs
+            {
                 self.save(Some(epoch))?;
             }
         }
@@ -225,7 +246,13 @@ impl<'a> Trainer<'a> {
             let mut decoder = Evaluator::new(&self.network, &self.store).volumes(None)?;
             let volume = decoder.decode(&vec![0.0; self.network.zdim()], self.images.norm())?;
             let path = run::numbered(&self.folder, "reconstruct", epoch, "mrc");
-            write_volume(&path, &volume, [self.images.side(); 3], self.images.apix().unwrap_or(1.0), [0.0; 3])?;
+            write_volume(
+                &path,
+                &volume,
+                [self.images.side(); 3],
+                self.images.apix().unwrap_or(1.0),
+                [0.0; 3],
+            )?;
         }
         let norm = match self.config.model_args {
             ModelArgs::Vae(_) => None,

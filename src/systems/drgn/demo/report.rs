@@ -5,8 +5,8 @@ use crate::Result;
 use crate::cryo::volume::Volume;
 use crate::report::figure::Figure;
 use crate::report::page::{Card, Page, Verdict};
-use crate::report::volume::{Contour, Style, View, grey, series_colour, surface};
 use crate::report::plots;
+use crate::report::volume::{Contour, Style, View, grey, series_colour, surface};
 
 /// Below this correlation with the truth the motion counts as lost in noise.
 const WEAK: f64 = 0.6;
@@ -33,7 +33,9 @@ pub fn page(f: &Findings<'_>) -> Result<String> {
     maps(&mut page, f)?;
     training(&mut page, f)?;
     page.section("Go on");
-    page.text("Look at the volumes in ChimeraX: open volumes/motion.cxc. Analyse the run as you would your own:");
+    page.text(
+        "Look at the volumes in ChimeraX: open volumes/motion.cxc. Analyse the run as you would your own:",
+    );
     page.code("kinesome drgn analyze run\nkinesome drgn train your_particles.star -o out");
     page.details("All settings", |page| {
         let text = serde_json::to_string_pretty(&m.options).unwrap_or_default();
@@ -47,13 +49,16 @@ fn cards(page: &mut Page, m: &Metrics) {
     let gain = m.mean_correlation - m.mean_consensus;
     let gained = if gain > 0.0 { Verdict::Good } else { Verdict::Bad };
     page.cards(&[
-        Card::new(format!("{:.2}", m.spearman), "rank correlation of PC1 with the true motion").verdict(judgement, remark),
-        Card::new(format!("{:.3}", m.mean_correlation), "mean correlation of the volumes with the true maps").verdict(
-            gained,
-            format!("a single consensus map reaches {:.3}", m.mean_consensus),
-        ),
+        Card::new(format!("{:.2}", m.spearman), "rank correlation of PC1 with the true motion")
+            .verdict(judgement, remark),
+        Card::new(format!("{:.3}", m.mean_correlation), "mean correlation of the volumes with the true maps")
+            .verdict(gained, format!("a single consensus map reaches {:.3}", m.mean_consensus)),
         Card::new(
-            m.volumes.iter().filter_map(|v| v.resolution).reduce(f64::max).map_or("–".into(), |r| format!("{r:.1} Å")),
+            m.volumes
+                .iter()
+                .filter_map(|v| v.resolution)
+                .reduce(f64::max)
+                .map_or("–".into(), |r| format!("{r:.1} Å")),
             "worst resolution of the volumes (FSC 0.5 with the truth)",
         )
         .verdict(Verdict::Plain, format!("the pixels allow {:.1} Å", 2.0 * m.apix)),
@@ -101,12 +106,14 @@ fn motion(page: &mut Page, f: &Findings<'_>) -> Result<()> {
 fn latents(page: &mut Page, f: &Findings<'_>) -> Result<()> {
     page.section("The latent space");
     let pc1 = &f.scores[0];
-    let against_truth = Figure::new("Does PC1 follow the motion?", "True conformation (0 open, 1 closed)", "PC1")
-        .scatter_by_value(f.truth, pc1, f.truth, "true t");
+    let against_truth =
+        Figure::new("Does PC1 follow the motion?", "True conformation (0 open, 1 closed)", "PC1")
+            .scatter_by_value(f.truth, pc1, f.truth, "true t");
     let caption = format!("Each point is an image. Rank correlation {:.3}.", f.metrics.spearman);
     match f.scores.get(1) {
         Some(pc2) => {
-            let scatter = Figure::new("Latents, coloured by the truth", "PC1", "PC2").scatter_by_value(pc1, pc2, f.truth, "true t");
+            let scatter = Figure::new("Latents, coloured by the truth", "PC1", "PC2")
+                .scatter_by_value(pc1, pc2, f.truth, "true t");
             page.figures(&[(&scatter, "The network never saw the colours."), (&against_truth, &caption)])?;
         }
         None => {
@@ -122,7 +129,10 @@ fn maps(page: &mut Page, f: &Findings<'_>) -> Result<()> {
     let curves: Vec<(String, Vec<f64>)> =
         m.volumes.iter().step_by(3).map(|v| (format!("t = {:.2}", v.t), v.fsc.clone())).collect();
     let figure = plots::fsc("FSC with the true map", &curves, m.options.side, m.apix);
-    page.figure(&figure, "Fourier shell correlation of volumes along PC1 with the true map of the same conformation.")?;
+    page.figure(
+        &figure,
+        "Fourier shell correlation of volumes along PC1 with the true map of the same conformation.",
+    )?;
     let rows: Vec<Vec<String>> = m
         .volumes
         .iter()
@@ -137,7 +147,10 @@ fn maps(page: &mut Page, f: &Findings<'_>) -> Result<()> {
             ]
         })
         .collect();
-    page.table(&["volume", "t", "correlation", "of the consensus map", "of the mean true map", "FSC 0.5"], &rows);
+    page.table(
+        &["volume", "t", "correlation", "of the consensus map", "of the mean true map", "FSC 0.5"],
+        &rows,
+    );
     page.text("The consensus map is the backprojection of all images; the mean of the true maps is about the best that any single map could do.");
     Ok(())
 }
@@ -146,11 +159,22 @@ fn training(page: &mut Page, f: &Findings<'_>) -> Result<()> {
     let m = f.metrics;
     page.section("The training");
     let values = |of: fn(&super::EpochLosses) -> f64| m.losses.iter().map(of).collect::<Vec<f64>>();
-    let reconstruction = plots::losses("Loss", &[("reconstruction".into(), values(|l| l.reconstruction)), ("total".into(), values(|l| l.total))]);
-    let divergence = plots::losses("Information in the latents", &[("KL divergence".into(), values(|l| l.divergence))]);
-    page.figures(&[(&reconstruction, "Mean squared error of the images, and with the divergence."), (&divergence, "Nats an image that the latents carry.")])?;
+    let reconstruction = plots::losses(
+        "Loss",
+        &[("reconstruction".into(), values(|l| l.reconstruction)), ("total".into(), values(|l| l.total))],
+    );
+    let divergence =
+        plots::losses("Information in the latents", &[("KL divergence".into(), values(|l| l.divergence))]);
+    page.figures(&[
+        (&reconstruction, "Mean squared error of the images, and with the divergence."),
+        (&divergence, "Nats an image that the latents carry."),
+    ])?;
     page.text("What the network saw:");
-    let images = f.examples.iter().enumerate().map(|(i, image)| Ok((grey(image, m.options.side)?, format!("image {}", i + 1))));
+    let images = f
+        .examples
+        .iter()
+        .enumerate()
+        .map(|(i, image)| Ok((grey(image, m.options.side)?, format!("image {}", i + 1))));
     page.strip(&images.collect::<Result<Vec<_>>>()?);
     Ok(())
 }
