@@ -58,6 +58,7 @@ struct Cli {
 }
 
 #[derive(Subcommand, Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one of it in a run")]
 enum Room {
     Demo(demo::Args),
     Drgn(drgn::Args),
@@ -127,7 +128,12 @@ fn one_line(text: &str) -> String {
 
 /// A failed `println!` is no bug: the reader went away, or the disk is full. Everything else is.
 fn report_panic(panic: &std::panic::PanicHookInfo<'_>) {
-    let text = panic.payload_as_str().unwrap_or_default();
+    let payload = panic.payload();
+    let text = payload
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or_default();
     if text.starts_with("failed printing to std") {
         if text.contains("Broken pipe") {
             std::process::exit(0);

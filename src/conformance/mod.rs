@@ -123,7 +123,8 @@ fn check_derivative(
         // A kink between the two points shows as one-sided slopes that differ.
         let (ahead, behind) = ((along(c, h) - along(c, 0.0)) / h, (along(c, 0.0) - along(c, -h)) / h);
         let kink = (ahead - behind).abs() > 1e-2 * scale;
-        (!kink && !(wrong <= limit * scale)).then(|| {
+        // A derivative that is no number is wrong too.
+        (!kink && (wrong.is_nan() || wrong > limit * scale)).then(|| {
             format!(
                 "component {c} is {}, central differences say {truth} (scale {scale:.3}, limit {limit:e})",
                 found[c]

@@ -31,7 +31,7 @@ impl Activation {
 /// The weight `[out, in]` and bias `[out]` of a linear layer, drawn from U(±1/sqrt(in)) as PyTorch does.
 fn parameters<'t>(tape: &'t Tape, input: usize, output: usize) -> (Var<'t>, Var<'t>) {
     let bound = Init::Uniform(1.0 / (input.max(1) as f32).sqrt());
-    (tape.state("weight", &[output, input], bound), tape.state("bias", &[output], bound))
+    (tape.state("weight", &[output, input], bound.clone()), tape.state("bias", &[output], bound))
 }
 
 /// `x W^T + b` over the last axis; parameters `name.weight`, `name.bias`.

@@ -78,10 +78,9 @@ impl Operation for Fft {
             for k in 0..n {
                 for j in 0..n {
                     let mut turns = 0.0;
-                    for axis in 0..lengths.len() {
-                        let centre = if self.centred { (lengths[axis] / 2) as f64 } else { 0.0 };
-                        turns += (position(j, axis) - centre) * (position(k, axis) - centre)
-                            / lengths[axis] as f64;
+                    for (axis, &length) in lengths.iter().enumerate() {
+                        let centre = if self.centred { (length / 2) as f64 } else { 0.0 };
+                        turns += (position(j, axis) - centre) * (position(k, axis) - centre) / length as f64;
                     }
                     let (s, c) = (sign * 2.0 * std::f64::consts::PI * turns).sin_cos();
                     if complex {

@@ -5,6 +5,9 @@
 //! vectorise and every device computes the same thing. Only [`single::pow2`], [`single::exponent`] and
 //! [`single::mantissa`] touch the bits of a float; a new device writes those three and takes over the rest.
 
+// The constants are spelled as the GPU preludes spell them.
+#![allow(clippy::excessive_precision, clippy::approx_constant)]
+
 /// f32, polynomial.
 pub mod single {
     pub const PI: f32 = std::f32::consts::PI;

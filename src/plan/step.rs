@@ -10,11 +10,14 @@ use crate::tape::{Init, State, Tape, Var};
 use crate::tensor::{DType, Meta, Tensor};
 use crate::{Error, Result};
 
+/// What a store keeps of one state.
+type Entry = (Meta, Arc<dyn Memory>);
+
 /// States by name on one device: what training changes and checkpoints keep.
 pub struct Store {
     device: Arc<dyn Device>,
     seed: u64,
-    entries: Mutex<HashMap<String, (Meta, Arc<dyn Memory>)>>,
+    entries: Mutex<HashMap<String, Entry>>,
 }
 
 impl Store {
@@ -69,11 +72,11 @@ impl Store {
             }
             return Ok(memory.clone());
         }
-        self.set(&state.name, &self.initial(state))?;
+        self.set(&state.name, &self.initial(state)?)?;
         Ok(self.entry(&state.name)?.1)
     }
 
-    fn initial(&self, state: &State) -> Tensor {
+    fn initial(&self, state: &State) -> Result<Tensor> {
         let n = state.meta.len();
         // The stream is the name's FNV-1a hash: adding a layer does not change how others start.
         let stream = state
@@ -81,22 +84,23 @@ impl Store {
             .bytes()
             .fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ b as u64).wrapping_mul(0x0100_0000_01b3));
         let mut philox = Philox::new(self.seed, stream);
-        let values: Vec<f64> = match state.init {
+        let values: Vec<f64> = match &state.init {
+            Init::Copy(other) => return self.get(other),
             Init::Zeros => vec![0.0; n],
-            Init::Constant(c) => vec![c as f64; n],
+            Init::Constant(c) => vec![*c as f64; n],
             Init::Uniform(bound) => {
-                (0..n).map(|_| (2.0 * philox.uniform_f64() - 1.0) * bound as f64).collect()
+                (0..n).map(|_| (2.0 * philox.uniform_f64() - 1.0) * *bound as f64).collect()
             }
-            Init::Normal(sigma) => (0..n).map(|_| philox.normal() * sigma as f64).collect(),
+            Init::Normal(sigma) => (0..n).map(|_| philox.normal() * *sigma as f64).collect(),
         };
-        Tensor::from_f64(&state.meta.shape, state.meta.dtype, &values)
+        Ok(Tensor::from_f64(&state.meta.shape, state.meta.dtype, &values))
     }
 
-    fn entry(&self, name: &str) -> Result<(Meta, Arc<dyn Memory>)> {
+    fn entry(&self, name: &str) -> Result<Entry> {
         self.lock().get(name).cloned().ok_or_else(|| Error::Shape(format!("there is no state called {name}")))
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, (Meta, Arc<dyn Memory>)>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Entry>> {
         self.entries.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }

@@ -75,9 +75,11 @@ impl Node {
 }
 
 /// How a state starts when the store does not have it yet.
-#[derive(Clone, Copy, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub enum Init {
     Zeros,
+    /// The value that another state of the store has then.
+    Copy(String),
     Constant(f32),
     /// Uniform in [-bound, bound].
     Uniform(f32),
@@ -256,10 +258,11 @@ impl Tape {
         infer: impl FnOnce(&[Meta]) -> Result<Meta, String>,
     ) -> Var<'_> {
         let metas: Vec<Meta> = inputs.iter().map(|v| v.meta()).collect();
+        // Taken here: within the closure it would be this file.
+        let caller = Location::caller();
         let meta = if self.is_mistaken() { Err(String::new()) } else { infer(&metas) };
         let meta = meta.unwrap_or_else(|problem| {
             let shapes: Vec<String> = metas.iter().map(|m| m.to_string()).collect();
-            let caller = Location::caller();
             self.mistake(format!(
                 "{} of {}: {problem} ({}:{})",
                 op.name(),

@@ -81,12 +81,13 @@ pub fn clip_by_norm<'t>(tape: &'t Tape, gradients: &[Var<'t>], most: f32) -> Vec
     gradients.iter().map(|&g| g * factor).collect()
 }
 
-/// Keeps `ema.<name>`, the exponential moving average of each parameter's next value.
+/// Keeps `ema.<name>`, the exponential moving average of each parameter: it starts as the parameter and
+/// takes `decay` of itself and `1 - decay` of the next value.
 pub fn ema<'t>(tape: &'t Tape, parameters: &[(String, Var<'t>)], decay: f32) {
     let next: Vec<_> = tape.states();
     for (name, parameter) in parameters {
         let updated = next.iter().find(|s| s.name == *name).and_then(|s| s.next).map(|id| tape.var(id));
-        let average = tape.state_of(&format!("ema.{name}"), parameter.meta(), Init::Zeros);
+        let average = tape.state_of(&format!("ema.{name}"), parameter.meta(), Init::Copy(name.clone()));
         let value = updated.unwrap_or(*parameter);
         tape.assign(average, average.row(&rows::blend, &[value, tape.scalar(decay)]));
     }

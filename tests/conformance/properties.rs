@@ -70,7 +70,7 @@ fn the_optimiser_follows_its_formulas() {
     let store = store();
     let mut step = Step::new(&store, &tape, &[("loss", loss)], Options::default()).unwrap();
     let targets = [3.0, -2.0, 0.5];
-    let (mut x, mut m, mut v, mut average) = ([1.0_f64; 3], [0.0; 3], [0.0; 3], [0.0; 3]);
+    let (mut x, mut m, mut v, mut average) = ([1.0_f64; 3], [0.0; 3], [0.0; 3], [1.0; 3]);
     for t in 1..=5 {
         let schedule = adam.schedule(t).feeds();
         let given = Tensor::f32(&[3], targets.map(|t| t as f32).to_vec());
@@ -85,7 +85,7 @@ fn the_optimiser_follows_its_formulas() {
             v[i] = 0.999 * v[i] + 0.001 * g * g;
             let (mh, vh) = (m[i] / (1.0 - 0.9_f64.powi(t as i32)), v[i] / (1.0 - 0.999_f64.powi(t as i32)));
             x[i] = x[i] * (1.0 - 0.1 * 0.03) - 0.1 * mh / (vh.sqrt() + 1e-8);
-            average[i] = decay * x[i] + (1.0 - decay) * average[i];
+            average[i] = decay * average[i] + (1.0 - decay) * x[i];
         }
     }
     for (name, wanted) in [("p", x), ("ema.p", average)] {

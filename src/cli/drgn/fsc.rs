@@ -107,7 +107,7 @@ pub fn run(args: Args) -> Result<()> {
         for (path, other) in args.volumes[1..].iter().zip(&others) {
             let mut curve = fsc::fsc(&reference.data, &other.data, mask.as_deref(), side)?;
             if let (Some(resolution), Some(mask)) = (args.corrected, &mask) {
-                if !(resolution > 0.0) {
+                if resolution.is_nan() || resolution <= 0.0 {
                     return Err(Error::usage(format!("--corrected {resolution}: give a resolution in Å")));
                 }
                 let cutoff = ((side as f64 * apix / resolution) as usize).min(side / 2);

@@ -83,7 +83,7 @@ fn star_box(table: &ParticleTable, given: &Given, notes: &mut Vec<String>) -> Re
         table.optional_floats("rlnImageSize")?
     };
     if let Some(own) = &own
-        && let Some(row) = own.iter().position(|b| !(*b >= 2.0))
+        && let Some(row) = own.iter().position(|b| b.is_nan() || *b < 2.0)
     {
         let problem = format!("_rlnImageSize is {}; give the box size with -D", own[row]);
         return Err(Error::malformed(table.path(), table.place(row), problem));
@@ -259,7 +259,7 @@ fn cs_box(table: &CsTable, given: Option<f64>, notes: &mut Vec<String>) -> Resul
         return Ok(vec![d; table.len()]);
     }
     let own: Vec<f64> = rows::<2>(table, "blob/shape")?.into_iter().map(|[d, _]| d).collect();
-    if let Some(row) = own.iter().position(|d| !(*d >= 2.0)) {
+    if let Some(row) = own.iter().position(|d| d.is_nan() || *d < 2.0) {
         let problem = format!("blob/shape is {}; give the box size with -D", own[row]);
         return Err(Error::malformed(table.path(), format!("row {row}"), problem));
     }
