@@ -478,7 +478,6 @@ fn train(
         }
         return Ok(());
     }
-    atomic::folder(&common.outdir)?;
     let start = match common.load.as_deref() {
         None => None,
         Some("latest") => {
@@ -494,6 +493,7 @@ fn train(
         trainer.resume(weights)?;
         note(&format!("going on from {} after epoch {}", weights.display(), trainer.history().len()));
     }
+    atomic::folder(&common.outdir)?;
     config.write(&common.outdir.join("config.yaml"))?;
     let mut watch = Log::open(&common.outdir, common.log_interval, start.is_some())?;
     watch.line(&format!(
