@@ -395,8 +395,11 @@ fn spread_pixel(
     let below: [f32; 3] = std::array::from_fn(|i| point[i] - floor[i] as f32);
     let integral = below.map(|b| b == 0.0);
     // Distance to the upper neighbour; an integral coordinate is its own.
-    let above: [f32; 3] = std::array::from_fn(|i| if integral[i] { 0.0 } else { 1.0 - below[i] });
-    let (b, a) = (below.map(|v| v * v), above.map(|v| v * v));
+    let above: [f32; 3] =
+        std::array::from_fn(|i| if integral[i] { 0.0 } else { (floor[i] + 1) as f32 - point[i] });
+    // Distances of one within half a rounding of f32 weigh nothing, as in the reference.
+    let square = |v: f32| f64::from(v) * f64::from(v);
+    let (b, a) = (below.map(square), above.map(square));
     let squares = [
         b[0] + b[1] + b[2],
         a[0] + b[1] + b[2],
@@ -407,7 +410,7 @@ fn spread_pixel(
         b[0] + a[1] + a[2],
         a[0] + a[1] + a[2],
     ];
-    let weights = squares.map(|s| (1.0 - s.sqrt()).max(0.0));
+    let weights = squares.map(|s| (1.0 - s.sqrt() as f32).max(0.0));
     let x = (floor[0] + r as i32) as usize;
     let y = (floor[1] + r as i32) as usize;
     let z = floor[2] as usize;
