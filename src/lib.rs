@@ -1,5 +1,6 @@
 //! kinesome learns how molecules move. `ARCHITECTURE.md` is the map of the rooms below.
 
+pub mod bench;
 pub mod cli;
 pub mod conformance;
 pub mod cryo;

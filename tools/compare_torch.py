@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Times a cryoDRGN training step of kinesome beside the same network in PyTorch, on the same machine in one run.
 
-    cargo bench --no-run --bench step        # prints the path of the program
-    python tools/compare_torch.py target/release/deps/step-... [--threads 2 1] [--rows box64-256x3 ...]
+    cargo build --release
+    python tools/compare_torch.py target/release/kinesome [--threads 2 1] [--rows box64-256x3 ...]
 
 The network: residual MLP encoder, coordinate decoder with gaussian positional encoding evaluated at half the
 points of a central slice, CTF, mean squared error, Kullback-Leibler divergence, Adam; f32, random data. Both
@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 
-# Name: box, width of encoder and decoder. As in benches/step.rs.
+# Name: box, width of encoder and decoder. As in src/bench/training.rs.
 ROWS = {"box64-256x3": (64, 256), "box64-1024x3": (64, 1024), "box128-256x3": (128, 256), "box128-1024x3": (128, 1024)}
 LAYERS, ZDIM, BATCH = 3, 8, 8
 
@@ -105,12 +105,12 @@ def run(command, **extra):
     out = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **extra})
     if out.returncode:
         sys.exit(f"{command[0]} failed:\n{out.stderr}")
-    return json.loads(out.stdout.strip().splitlines()[-1])
+    return json.loads(out.stdout)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("bench", help="the built program of benches/step.rs")
+    parser.add_argument("kinesome", help="the built program")
     parser.add_argument("--threads", type=int, nargs="+", default=[2, 1])
     parser.add_argument("--rows", nargs="+", default=list(ROWS), choices=list(ROWS))
     parser.add_argument("--turns", type=int, default=3, help="times that each program runs (default 3)")
@@ -126,15 +126,16 @@ def main():
     import torch
 
     print(f"PyTorch {torch.__version__}; medians of {args.turns} turns of {args.seconds:g} s each")
-    print("                        |        images/s         |  images/processor second | kinesome: share of the")
-    print("row             threads | kinesome  torch   ratio |  kinesome  torch   ratio | product peak (by time, cpu)")
+    print("                        |        images/s         |  images/processor second | kinesome: share of")
+    print("row             threads | kinesome  torch   ratio |  kinesome  torch   ratio | product peak")
     for row in args.rows:
         for threads in args.threads:
             common = ["--threads", str(threads), "--seconds", str(args.seconds)]
             ours, theirs = [], []
             for _ in range(args.turns):
-                ours.append(run([args.bench, row, "--json", *common]))
-                other = [sys.executable, __file__, args.bench, "--worker", "--rows", row, *common]
+                command = [args.kinesome, "bench", f"drgn/{row}", "--device", "cpu", "--json", *common]
+                ours.append(run(command)["cases"][0])
+                other = [sys.executable, __file__, args.kinesome, "--worker", "--rows", row, *common]
                 passive = {"OMP_WAIT_POLICY": "passive"} if args.passive else {}
                 theirs.append(run(other + (["--fused"] if args.fused else []), **passive))
             middle = lambda runs, key: statistics.median(r[key] for r in runs)
@@ -142,8 +143,7 @@ def main():
             for key in ["images_per_second", "images_per_cpu_second"]:
                 a, b = middle(ours, key), middle(theirs, key)
                 line += f" {a:8.2f} {b:6.2f} {a / b:7.2f} |"
-            shares = [100 * middle(ours, key) for key in ["share_of_peak", "share_of_peak_by_cpu_time"]]
-            print(f"{line} {shares[0]:5.0f} % {shares[1]:5.0f} %", flush=True)
+            print(f"{line} {100 * middle(ours, 'share_of_flops'):5.0f} %", flush=True)
 
 
 main()

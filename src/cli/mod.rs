@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 an error (one line on standard error), 2 a command line that cannot be understood, 130
 //! interrupted. A reader that closes the pipe is no error.
 
+pub mod bench;
 pub mod completions;
 pub mod demo;
 pub mod devices;
@@ -65,6 +66,7 @@ enum Room {
     Simulate(simulate::SimulateArgs),
     Devices(devices::Args),
     Doctor(doctor::Args),
+    Bench(bench::Args),
     Completions(completions::Args),
 }
 
@@ -76,6 +78,7 @@ impl Room {
             Room::Simulate(args) => simulate::run(args),
             Room::Devices(args) => devices::run(args),
             Room::Doctor(args) => doctor::run(args),
+            Room::Bench(args) => bench::run(args),
             Room::Completions(args) => completions::run(args),
         }
     }

@@ -1,0 +1,51 @@
+//! Single operations at shapes that the five systems meet.
+
+use super::{Case, normal};
+use crate::ops::encode::Encode;
+use crate::ops::fft::{Fft, Transform};
+use crate::ops::slice::{Direction, Slice};
+use crate::ops::softmax::Softmax;
+use crate::tape::{Tape, Var};
+use crate::tensor::DType;
+
+/// Points of four half slices of a box of 64.
+const POINTS: usize = 12832;
+
+/// An operation on normal numbers.
+pub fn case(
+    name: &str,
+    shapes: &[&[usize]],
+    record: impl for<'t> Fn(&'t Tape, &[Var<'t>]) -> Var<'t> + 'static,
+) -> Case {
+    let feeds: Vec<_> =
+        shapes.iter().enumerate().map(|(i, s)| (format!("x{i}"), normal(s, i as u64))).collect();
+    let metas: Vec<_> = feeds.iter().map(|(n, t)| (n.clone(), t.shape.clone())).collect();
+    Case::new(name.into(), None, feeds, move |tape| {
+        let inputs: Vec<Var> = metas.iter().map(|(n, s)| tape.input(n, s, DType::F32)).collect();
+        record(tape, &inputs)
+    })
+}
+
+pub fn cases() -> Vec<Case> {
+    let slice = |direction| Slice { direction, side: 65, channels: None };
+    let (gather, scatter) = (slice(Direction::Gather), slice(Direction::Scatter));
+    let hartley = Fft { transform: Transform::Hartley, axes: 2, centred: true };
+    vec![
+        case("matmul/layer", &[&[POINTS, 256], &[256, 256]], |_, v| v[0].matmul_t(v[1])),
+        case("matmul/bias-residual-relu", &[&[POINTS, 256], &[256, 256], &[256]], |_, v| {
+            (v[0].matmul_t(v[1]) + v[2] + v[0]).relu()
+        }),
+        case("matmul/weight-gradient", &[&[POINTS, 256], &[POINTS, 256]], |_, v| v[0].t_matmul(v[1])),
+        case("matmul/wide-layer", &[&[2048, 1024], &[1024, 1024]], |_, v| v[0].matmul_t(v[1])),
+        case("matmul/two-outputs", &[&[POINTS, 256], &[2, 256]], |_, v| v[0].matmul_t(v[1])),
+        case("matmul/few-rows", &[&[8, 3208], &[256, 3208]], |_, v| v[0].matmul_t(v[1])),
+        case("chain/three-rows", &[&[POINTS, 256], &[256]], |_, v| (v[0] + v[1]).relu().scale(0.5)),
+        case("reduce/columns", &[&[POINTS, 256]], |_, v| v[0].sum(&[0])),
+        case("reduce/rows", &[&[POINTS, 256]], |_, v| v[0].sum(&[1])),
+        case("softmax/rows", &[&[POINTS, 256]], |t, v| t.special(Softmax, v)),
+        case("encode/gaussian", &[&[POINTS, 3], &[96, 3]], |t, v| t.special(Encode { group: 96 }, v)),
+        case("slice/gather", &[&[65, 65, 65], &[POINTS, 3]], move |t, v| t.special(gather, v)),
+        case("slice/scatter", &[&[POINTS], &[POINTS, 3]], move |t, v| t.special(scatter, v)),
+        case("fft/hartley-128", &[&[8, 128, 128]], move |t, v| t.special(hartley, v)),
+    ]
+}
