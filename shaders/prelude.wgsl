@@ -43,11 +43,17 @@ fn with_low(word: u32, bits: u32) -> u32 {
     return (word & 0xffff0000u) | bits;
 }
 
+// By hand in both directions: `unpack2x16float` may flush what is subnormal, `pack2x16float` round either way.
 fn from_f16(bits: u32) -> f32 {
-    return unpack2x16float(bits).x;
+    let sign = (bits & 0x8000u) << 16u;
+    let magnitude = bits & 0x7fffu;
+    if (magnitude < 0x400u) {
+        return from_bits(sign | to_bits(f32(magnitude) * 5.9604644775390625e-8));
+    }
+    let wide = magnitude << 13u;
+    return from_bits(sign | select(wide + 0x38000000u, wide | 0x7f800000u, magnitude >= 0x7c00u));
 }
 
-// Rounded to nearest even by hand: `pack2x16float` may round either way.
 fn to_f16(x: f32) -> u32 {
     let bits = to_bits(x);
     let sign = (bits >> 16u) & 0x8000u;
