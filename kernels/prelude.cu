@@ -1,5 +1,5 @@
 // What every kernel sees: types, the words of rows that touch bits or are the device's own instructions (the
-// others follow from `ops/vocabulary.rs`), 16-bit floats as u16, and the place of a group and a thread.
+// others follow from `ops/vocabulary.rs`), bf16 as u16 (f16 is in `ptx.cu`), the place of a group and a thread.
 
 typedef unsigned int u32;
 typedef int i32;
@@ -23,16 +23,6 @@ WORD f32 pow2(f32 n) { return from_bits(u32(i32(n + 127.0f)) << 23); }
 WORD f32 exponent(f32 x) { return f32(i32(to_bits(x) - 0x3f3504f3u) >> 23); }
 WORD f32 mantissa(f32 x) { return from_bits(((to_bits(x) - 0x3f3504f3u) & 0x007fffffu) + 0x3f3504f3u); }
 
-WORD f32 from_f16(u16 bits) {
-    f32 x;
-    asm("cvt.f32.f16 %0, %1;" : "=f"(x) : "h"(bits));
-    return x;
-}
-WORD u16 to_f16(f32 x) {
-    u16 bits;
-    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(bits) : "f"(x));
-    return bits;
-}
 WORD f32 from_bf16(u16 bits) { return from_bits(u32(bits) << 16); }
 WORD u16 to_bf16(f32 x) {
     const u32 bits = to_bits(x);

@@ -1,19 +1,16 @@
 // Everything that has no name in CUDA C, as small functions around PTX. The tests put functions of their own
 // in the place of this file, which do the same for a warp on the host: change both together.
 
-typedef unsigned char u8;
 typedef unsigned short u16;
 typedef unsigned int u32;
-typedef int i32;
-typedef unsigned long long u64;
 
-__device__ __forceinline__ float f16_to_f32(u16 x) {
+__device__ __forceinline__ float from_f16(u16 x) {
     float y;
     asm("cvt.f32.f16 %0, %1;" : "=f"(y) : "h"(x));
     return y;
 }
 
-__device__ __forceinline__ u16 f32_to_f16(float x) {
+__device__ __forceinline__ u16 to_f16(float x) {
     u16 y;
     asm("cvt.rn.f16.f32 %0, %1;" : "=h"(y) : "f"(x));
     return y;

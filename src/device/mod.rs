@@ -2,6 +2,7 @@
 //! network and no tape. CPU now; CUDA and wgpu implement the same two traits.
 
 pub mod cpu;
+pub mod cuda;
 pub mod gpu;
 
 use std::any::Any;
@@ -52,11 +53,21 @@ pub trait Executable: Send {
     fn fetch(&mut self, buffer: usize, bytes: &mut [u8]) -> Result<()>;
 }
 
-/// The device called `name`.
+/// The device called `name`; `auto` is the first that works of a CUDA GPU and the CPU.
 pub fn open(name: &str) -> Result<Arc<dyn Device>> {
+    if let Some(ordinal) = name.strip_prefix("cuda") {
+        let digits = ordinal.strip_prefix(':').unwrap_or(if ordinal.is_empty() { "0" } else { "" });
+        if let Ok(ordinal) = digits.parse() {
+            return Ok(Arc::new(cuda::open(ordinal)?));
+        }
+    }
     match name {
-        "auto" | "cpu" => Ok(Arc::new(cpu::Cpu::new())),
-        "cuda" | "wgpu" => Err(Error::Device {
+        "auto" => Ok(match cuda::open(0) {
+            Ok(cuda) => Arc::new(cuda),
+            Err(_) => Arc::new(cpu::Cpu::new()),
+        }),
+        "cpu" => Ok(Arc::new(cpu::Cpu::new())),
+        "wgpu" => Err(Error::Device {
             device: name.into(),
             problem: "this build has no such device yet; use --device cpu".into(),
         }),
@@ -68,5 +79,7 @@ pub fn open(name: &str) -> Result<Arc<dyn Device>> {
 
 /// Every device of this machine.
 pub fn all() -> Vec<Arc<dyn Device>> {
-    vec![Arc::new(cpu::Cpu::new())]
+    let gpus = (0..cuda::count()).filter_map(|ordinal| cuda::open(ordinal).ok());
+    let gpus = gpus.map(|gpu| Arc::new(gpu) as Arc<dyn Device>);
+    gpus.chain([Arc::new(cpu::Cpu::new()) as Arc<dyn Device>]).collect()
 }

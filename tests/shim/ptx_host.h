@@ -4,20 +4,17 @@
 
 #include "cuda_host.h"
 
-typedef unsigned char u8;
 typedef unsigned short u16;
 typedef unsigned int u32;
-typedef int i32;
-typedef unsigned long long u64;
 
-inline float f16_to_f32(u16 x) {
+inline float from_f16(u16 x) {
     u32 sign = u32(x & 0x8000) << 16, exponent = x >> 10 & 31, fraction = x & 0x3ff;
     if (exponent == 31) return shim::bits<float>(sign | 0x7f800000 | fraction << 13);
     if (exponent == 0) return shim::bits<float>(sign | shim::bits<u32>(float(fraction) * 0x1p-24f));
     return shim::bits<float>(sign | (exponent + 112) << 23 | fraction << 13);
 }
 
-inline u16 f32_to_f16(float x) {
+inline u16 to_f16(float x) {
     u32 b = shim::bits<u32>(x), sign = b >> 16 & 0x8000, magnitude = b & 0x7fffffff;
     if (magnitude > 0x7f800000) return 0x7fff;
     if (magnitude >= 0x477ff000) return sign | 0x7c00;
@@ -49,7 +46,7 @@ template <Kind kind>
 inline float element(u32 word, int half) {
     if (kind == Kind::TF32) return bits<float>(word & 0xffffe000);
     u16 x = u16(word >> (16 * half));
-    return kind == Kind::F16 ? f16_to_f32(x) : bits<float>(u32(x) << 16);
+    return kind == Kind::F16 ? from_f16(x) : bits<float>(u32(x) << 16);
 }
 
 template <Kind kind>
