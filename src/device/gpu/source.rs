@@ -38,7 +38,28 @@ macro_rules! files {
 /// The file of a special.
 pub fn file(language: Language, stem: &str) -> Option<&'static str> {
     match language {
-        Language::Wgsl => files!(stem, "shaders", ".wgsl", ["prelude", "chain", "gather"]),
+        Language::Wgsl => files!(
+            stem,
+            "shaders",
+            ".wgsl",
+            [
+                "prelude",
+                "chain",
+                "concat",
+                "encode",
+                "fft",
+                "gather",
+                "matmul",
+                "norm",
+                "order",
+                "pad",
+                "random",
+                "reduce",
+                "segment_sum",
+                "slice",
+                "softmax"
+            ]
+        ),
         Language::Cuda => files!(stem, "kernels", ".cu", ["prelude", "chain", "gather"]),
     }
 }

@@ -155,7 +155,10 @@ impl Shared {
         let result = work();
         let found = [validation.pop(), internal.pop()].map(pollster::block_on);
         if pollster::block_on(memory.pop()).is_some() {
-            return Err(problem(format!("{what}: out of memory on {}; use smaller batches", self.description)));
+            return Err(problem(format!(
+                "{what}: out of memory on {}; use smaller batches",
+                self.description
+            )));
         }
         match found.into_iter().flatten().next() {
             Some(error) => Err(problem(format!("{what}: {}", first_line(&error)))),

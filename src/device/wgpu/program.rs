@@ -219,7 +219,11 @@ fn prepare(shared: &Shared, pass: &Pass, bound: &[&Piece], label: &str) -> Resul
         .collect();
     let group = shared.caught(label, || {
         let layout = pipeline.get_bind_group_layout(0);
-        shared.device.create_bind_group(&BindGroupDescriptor { label: None, layout: &layout, entries: &entries })
+        shared.device.create_bind_group(&BindGroupDescriptor {
+            label: None,
+            layout: &layout,
+            entries: &entries,
+        })
     })?;
     Ok(Dispatch { pipeline, group, groups: fold(pass.groups) })
 }
