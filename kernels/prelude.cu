@@ -32,3 +32,18 @@ WORD u16 to_bf16(f32 x) {
 
 WORD u32 group_index() { return blockIdx.y * gridDim.x + blockIdx.x; }
 WORD u32 thread_index() { return threadIdx.x; }
+
+/// `join` of the values of all threads of a group, given to each of them, always in the same order.
+template <u32 threads, class Join>
+WORD f32 join_group(f32 value, Join join) {
+    for (u32 reach = 16; reach > 0; reach /= 2) value = join(__shfl_xor_sync(~0u, value, reach), value);
+    if (threads == 32) return value;
+    __shared__ f32 warps[threads / 32];
+    // What an earlier call put there may still be being read.
+    __syncthreads();
+    if (threadIdx.x % 32 == 0) warps[threadIdx.x / 32] = value;
+    __syncthreads();
+    value = warps[0];
+    for (u32 w = 1; w < threads / 32; w++) value = join(value, warps[w]);
+    return value;
+}

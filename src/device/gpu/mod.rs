@@ -5,7 +5,19 @@
 //! WGSL or CUDA C. No driver is known here, so all of it can be checked on any machine.
 
 mod chain;
+mod concat;
+mod encode;
+mod fft;
 mod gather;
+mod matmul;
+mod norm;
+mod order;
+mod pad;
+mod random;
+mod reduce;
+mod segment_sum;
+mod slice;
+mod softmax;
 pub mod source;
 
 use std::any::Any;
@@ -224,7 +236,10 @@ fn lower_special(op: &dyn Operation, call: &mut Call<'_>) -> Result<()> {
             })*
         };
     }
-    kernels!(gather: Gather);
+    kernels!(
+        matmul: MatMul, reduce: Reduce, softmax: Softmax, norm: Norm, gather: Gather, segment_sum: SegmentSum,
+        concat: Concat, pad: Pad, encode: Encode, fft: Fft, slice: Slice, random: Random,
+    );
     Err(problem(format!("there is no kernel for {}", op.stem())))
 }
 

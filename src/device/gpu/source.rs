@@ -27,9 +27,15 @@ pub struct Spot {
 }
 
 macro_rules! files {
-    ($stem:expr, $folder:literal, $extension:literal, [$($known:literal),* $(,)?]) => {
+    ($stem:expr, $folder:literal, $extension:literal) => {
+        files!($stem, $folder, $extension, prelude chain concat encode fft gather matmul norm order pad random
+            reduce segment_sum slice softmax)
+    };
+    ($stem:expr, $folder:literal, $extension:literal, $($known:ident)*) => {
         match $stem {
-            $($known => Some(include_str!(concat!("../../../", $folder, "/", $known, $extension))),)*
+            $(stringify!($known) => {
+                Some(include_str!(concat!("../../../", $folder, "/", stringify!($known), $extension)))
+            })*
             _ => None,
         }
     };
@@ -38,8 +44,8 @@ macro_rules! files {
 /// The file of a special.
 pub fn file(language: Language, stem: &str) -> Option<&'static str> {
     match language {
-        Language::Wgsl => files!(stem, "shaders", ".wgsl", ["prelude", "chain", "gather"]),
-        Language::Cuda => files!(stem, "kernels", ".cu", ["prelude", "chain", "gather"]),
+        Language::Wgsl => files!(stem, "shaders", ".wgsl"),
+        Language::Cuda => files!(stem, "kernels", ".cu"),
     }
 }
 
