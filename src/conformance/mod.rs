@@ -14,7 +14,7 @@ use std::sync::Arc;
 use crate::Result;
 use crate::device::Device;
 use crate::ops::Array;
-use crate::plan::{Options, Program, Step, Store};
+use crate::plan::{Options, Step, Store};
 use crate::stats::random::Philox;
 use crate::tape::{Tape, Var};
 use crate::tensor::{DType, Tensor};
@@ -37,64 +37,48 @@ pub fn all() -> Vec<Sample> {
 /// Central differences beyond this many components sample some of them.
 const MOST_COMPONENTS: usize = 24;
 
-/// A sample on a tape: its value, what the derivative is taken of, and by which inputs.
-struct Case<'t> {
-    value: Var<'t>,
+/// A sample on a tape: its value, an upstream derivative of it, and what that gives by each input.
+pub struct Recorded<'t> {
+    pub outputs: Vec<(String, Var<'t>)>,
+    /// Inputs that the derivatives are by.
+    by: Vec<usize>,
     upstream: Vec<f64>,
-    differentiable: Vec<usize>,
-    /// The value, then its derivatives.
-    outputs: Vec<(String, Var<'t>)>,
 }
 
-impl<'t> Case<'t> {
-    fn record(tape: &'t Tape, sample: &Sample) -> Case<'t> {
+impl<'t> Recorded<'t> {
+    pub fn new(sample: &Sample, tape: &'t Tape) -> Recorded<'t> {
         let inputs = sample.inputs(tape);
         let value = (sample.record)(tape, &inputs);
+        let shape = value.shape();
         let upstream = numbers(&format!("{} upstream", sample.name), value.meta().len());
-        let weights = tape.constant(Tensor::from_f64(&value.shape(), value.meta().dtype, &upstream));
-        let differentiable: Vec<usize> =
-            (0..inputs.len()).filter(|&i| sample.differentiate && inputs[i].meta().dtype == DType::F32).collect();
-        let by: Vec<Var<'_>> = differentiable.iter().map(|&i| inputs[i]).collect();
-        let derivatives = tape.pull_back(value, weights, &by);
-        let names = differentiable.iter().map(|i| format!("d{i}"));
-        let outputs = [("value".to_string(), value)].into_iter().chain(names.zip(derivatives)).collect();
-        Case { value, upstream, differentiable, outputs }
+        let constant = tape.constant(Tensor::from_f64(&shape, value.meta().dtype, &upstream));
+        let is_float = |i: &usize| sample.differentiate && inputs[*i].meta().dtype == DType::F32;
+        let by: Vec<usize> = (0..inputs.len()).filter(is_float).collect();
+        let wanted: Vec<Var<'_>> = by.iter().map(|&i| inputs[i]).collect();
+        let derivatives = tape.pull_back(value, constant, &wanted);
+        let named = by.iter().zip(derivatives).map(|(i, d)| (format!("d{i}"), d));
+        let outputs = std::iter::once(("value".to_string(), value)).chain(named).collect();
+        Recorded { outputs, by, upstream }
     }
-}
 
-fn names<'a, 't>(outputs: &'a [(String, Var<'t>)]) -> Vec<(&'a str, Var<'t>)> {
-    outputs.iter().map(|(name, var)| (name.as_str(), *var)).collect()
-}
-
-/// What [`check`] has a device load: devices that compile can do it for all samples at once.
-pub fn programs(sample: &Sample) -> Result<Vec<Program>> {
-    ways()
-        .into_iter()
-        .map(|(_, options)| {
-            let tape = Tape::new();
-            let case = Case::record(&tape, sample);
-            Program::new(&tape, &names(&case.outputs), options)
-        })
-        .collect()
-}
-
-/// Every way that a program is run.
-fn ways() -> [(&'static str, Options); 2] {
-    [("fused", Options::default()), ("one by one", Options::eager())]
+    /// As plans take them.
+    pub fn named(&self) -> Vec<(&str, Var<'t>)> {
+        self.outputs.iter().map(|(name, var)| (name.as_str(), *var)).collect()
+    }
 }
 
 /// Runs one sample on a device in every way that a program is run.
 pub fn check(device: &Arc<dyn Device>, sample: &Sample) -> Result<Vec<Fault>> {
     let tensors = sample.tensors();
     let mut faults = vec![];
-    for (way, options) in ways() {
+    for (way, options) in [("fused", Options::default()), ("one by one", Options::eager())] {
         let mut report =
             |what: String| faults.push(Fault { sample: sample.name.clone(), what: format!("{way}: {what}") });
         let tape = Tape::new();
-        let Case { value, upstream: upstream_values, differentiable, outputs } = Case::record(&tape, sample);
-        let names = names(&outputs);
+        let recorded = Recorded::new(sample, &tape);
+        let value = recorded.outputs[0].1;
         let store = Store::new(device.clone(), 0);
-        let mut step = Step::new(&store, &tape, &names, options)?;
+        let mut step = Step::new(&store, &tape, &recorded.named(), options)?;
         let input_names: Vec<String> = (0..tensors.len()).map(|i| format!("x{i}")).collect();
         let feeds: Vec<(&str, &Tensor)> = input_names.iter().map(String::as_str).zip(&tensors).collect();
         step.run(&feeds)?;
@@ -106,10 +90,10 @@ pub fn check(device: &Arc<dyn Device>, sample: &Sample) -> Result<Vec<Fault>> {
         if let Some(what) = compare(&step.fetch("value")?, &truth, limit.value) {
             report(format!("value: {what}"));
         }
-        for (&input, (name, _)) in differentiable.iter().zip(&outputs[1..]) {
+        for (&input, (name, _)) in recorded.by.iter().zip(&recorded.outputs[1..]) {
             let found = step.fetch(name)?.to_f32();
             if let Some(what) =
-                check_derivative(sample, &exact, input, &found, &upstream_values, limit.derivative)
+                check_derivative(sample, &exact, input, &found, &recorded.upstream, limit.derivative)
             {
                 report(format!("derivative by input {input}: {what}"));
             }
