@@ -2,7 +2,10 @@
 //! run on the host. It watches memory as closely as time allows: buffers start as NaN, stand between walls of
 //! NaN, and a launch that changes what it was not given to write is an error.
 
-mod compiler;
+// Each test program uses its part.
+#![allow(dead_code)]
+
+pub mod compiler;
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -222,7 +225,11 @@ impl Loaded {
 }
 
 /// Statics stand for shared memory: one launch at a time in the whole process.
-static RUNNING: Mutex<()> = Mutex::new(());
+pub fn alone<T>(work: impl FnOnce() -> T) -> T {
+    static RUNNING: Mutex<()> = Mutex::new(());
+    let _alone = RUNNING.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    work()
+}
 
 impl Executable for Loaded {
     fn feed(&mut self, input: usize, bytes: &[u8]) -> Result<()> {
@@ -234,7 +241,6 @@ impl Executable for Loaded {
     }
 
     fn launch(&mut self, at: usize) -> Result<()> {
-        let _alone = RUNNING.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let blocks = self.blocks()?;
         let watched = blocks.iter().map(|b| b.len).sum::<usize>() <= WATCHED;
         let before: Vec<Vec<u8>> = if watched { blocks.iter().map(|b| b.bytes()).collect() } else { vec![] };
@@ -255,7 +261,7 @@ impl Executable for Loaded {
             let mut arguments: Vec<*mut c_void> =
                 pointers.iter().map(|p| std::ptr::from_ref(p).cast_mut().cast()).collect();
             let groups = u32::try_from(pass.groups).expect("a grid's axis");
-            let wrong = unsafe { run(arguments.as_mut_ptr(), groups, pass.threads) };
+            let wrong = alone(|| unsafe { run(arguments.as_mut_ptr(), groups, pass.threads) });
             if !wrong.is_null() {
                 let text = unsafe { CStr::from_ptr(wrong) }.to_string_lossy();
                 return Err(problem(format!("{label}: kernel {} ({}): {text}", pass.entry, pass.stem)));

@@ -151,6 +151,9 @@ struct Call<'a> {
     reads: Vec<Whole>,
     writes: Vec<Whole>,
     epilogue: Option<&'a Chain>,
+    language: Language,
+    /// Products of f32 may round their factors to tf32.
+    tf32: bool,
     lowered: Lowered,
 }
 
@@ -209,6 +212,8 @@ pub fn lower(program: &Program, launch: &Launch, language: Language) -> Result<L
                 reads,
                 writes,
                 epilogue: epilogue.as_ref(),
+                language,
+                tf32: program.tf32,
                 lowered: Lowered::default(),
             };
             let finals = split.then(|| {
