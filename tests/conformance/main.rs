@@ -52,8 +52,13 @@ fn every_operation_agrees_with_the_oracle_on_every_device() {
 fn every_special_stands_in_every_place() {
     let root = root();
     for special in ops::SPECIALS {
-        let places =
-            [("src/ops", "rs"), ("src/device/cpu", "rs"), ("src/device/gpu", "rs"), ("shaders", "wgsl"), ("kernels", "cu")];
+        let places = [
+            ("src/ops", "rs"),
+            ("src/device/cpu", "rs"),
+            ("src/device/gpu", "rs"),
+            ("shaders", "wgsl"),
+            ("kernels", "cu"),
+        ];
         for (place, kind) in places {
             let file = root.join(place).join(format!("{}.{kind}", special.stem));
             assert!(file.is_file(), "{} is missing", file.display());

@@ -25,13 +25,37 @@ fn run(body: &str, threads: u32, words: &mut [u32]) -> Option<Result<(), String>
 #[test]
 fn lanes_that_part_are_reported() {
     let faults = [
-        ("a lane leaves before a shuffle", "if (t == 3) return; words[t] = __shfl_xor_sync(~0u, t, 1);", "has left"),
-        ("a branch around a shuffle", "if (t < 7) words[t] = __shfl_xor_sync(~0u, t, 1); __syncthreads();", "have parted"),
-        ("two shuffles at once", "if (t < 7) { words[t] = __shfl_sync(~0u, t, 1); } else {\n words[t] = __shfl_sync(~0u, t, 2); }", "have parted"),
-        ("two barriers at once", "if (t < 32) { __syncthreads(); } else {\n __syncthreads(); }", "different barriers"),
+        (
+            "a lane leaves before a shuffle",
+            "if (t == 3) return; words[t] = __shfl_xor_sync(~0u, t, 1);",
+            "has left",
+        ),
+        (
+            "a branch around a shuffle",
+            "if (t < 7) words[t] = __shfl_xor_sync(~0u, t, 1); __syncthreads();",
+            "have parted",
+        ),
+        (
+            "two shuffles at once",
+            "if (t < 7) { words[t] = __shfl_sync(~0u, t, 1); } else {\n words[t] = __shfl_sync(~0u, t, 2); }",
+            "have parted",
+        ),
+        (
+            "two barriers at once",
+            "if (t < 32) { __syncthreads(); } else {\n __syncthreads(); }",
+            "different barriers",
+        ),
         ("a mask without its caller", "if (t < 16) words[t] = __shfl_sync(0xff, t, 1);", "leaves it out"),
-        ("a copy that nobody waits for", "__shared__ u32 s[256]; cp_async_16(s + 4 * t, words, true); cp_async_commit();", "under way"),
-        ("a crooked copy", "__shared__ u32 s[256]; cp_async_16(s + 4 * t, words + 1, true); cp_async_wait<0>();", "multiple of 16"),
+        (
+            "a copy that nobody waits for",
+            "__shared__ u32 s[256]; cp_async_16(s + 4 * t, words, true); cp_async_commit();",
+            "under way",
+        ),
+        (
+            "a crooked copy",
+            "__shared__ u32 s[256]; cp_async_16(s + 4 * t, words + 1, true); cp_async_wait<0>();",
+            "multiple of 16",
+        ),
     ];
     for (what, body, wanted) in faults {
         match run(body, 64, &mut [0; 256]) {
@@ -41,7 +65,9 @@ fn lanes_that_part_are_reported() {
     }
     // Threads that leave do not hold up a barrier.
     let mut words = [0; 64];
-    assert!(run("if (t > 40) return; __syncthreads(); words[t] = 1;", 64, &mut words).is_none_or(|r| r.is_ok()));
+    assert!(
+        run("if (t > 40) return; __syncthreads(); words[t] = 1;", 64, &mut words).is_none_or(|r| r.is_ok())
+    );
 }
 
 /// A reduction that forgets a barrier gives another sum, shared memory that nobody wrote is NaN, and a copy
@@ -112,13 +138,27 @@ fn fragments_lie_where_the_isa_says() {
 fn halves_round_as_everywhere() {
     let values: Vec<f32> = (0..4000_u32)
         .map(|i| f32::from_bits(i.wrapping_mul(0x9e37_79b9)))
-        .chain([0.0, -0.0, 65504.0, 65519.9, 65520.0, 6e-8, 2.9e-8, 1e-10, 0.5 + 0.000_244_140_625, f32::INFINITY])
+        .chain([
+            0.0,
+            -0.0,
+            65504.0,
+            65519.9,
+            65520.0,
+            6e-8,
+            2.9e-8,
+            1e-10,
+            0.5 + 0.000_244_140_625,
+            f32::INFINITY,
+        ])
         .collect();
     for chunk in values.chunks(256) {
         let mut words = vec![0; 512];
         words.iter_mut().zip(chunk).for_each(|(w, v)| *w = v.to_bits());
-        let Some(outcome) = run("words[256 + t] = to_f16(floats[t]); floats[t] = from_f16(u16(words[256 + t]));", 256, &mut words)
-        else {
+        let Some(outcome) = run(
+            "words[256 + t] = to_f16(floats[t]); floats[t] = from_f16(u16(words[256 + t]));",
+            256,
+            &mut words,
+        ) else {
             return;
         };
         outcome.unwrap();

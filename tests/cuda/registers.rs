@@ -35,7 +35,13 @@ fn every_kernel_compiles() {
         .filter_map(|text| compiler.compile(&format!("{PTX}\n{text}"), &options("sm_75")).err())
         .collect();
     assert!(texts.len() > 100);
-    assert!(faults.is_empty(), "{} of {}\n{}", faults.len(), texts.len(), faults[..faults.len().min(5)].join("\n"));
+    assert!(
+        faults.is_empty(),
+        "{} of {}\n{}",
+        faults.len(),
+        texts.len(),
+        faults[..faults.len().min(5)].join("\n")
+    );
 }
 
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -98,7 +104,10 @@ fn print(version: &str, table: &Table) -> String {
          # Made by `KINESOME_UPDATE_REGISTERS=1 cargo test --release --test cuda`.\n"
     );
     for (name, used) in table {
-        text += &format!("{name:40} {:4} {:4} {:4} {:6}\n", used.registers, used.spilled, used.stack, used.shared);
+        text += &format!(
+            "{name:40} {:4} {:4} {:4} {:6}\n",
+            used.registers, used.spilled, used.stack, used.shared
+        );
     }
     text
 }
@@ -141,6 +150,7 @@ fn no_kernel_gets_worse_unnoticed() {
             Some(_) => {}
         }
     }
-    faults.extend(known.keys().filter(|name| !found.contains_key(*name)).map(|name| format!("{name} is gone")));
+    faults
+        .extend(known.keys().filter(|name| !found.contains_key(*name)).map(|name| format!("{name} is gone")));
     assert!(faults.is_empty(), "{}\nif this is meant, update {}", faults.join("\n"), path.display());
 }

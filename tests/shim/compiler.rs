@@ -44,7 +44,8 @@ impl Compiler {
     pub fn find() -> Option<Compiler> {
         let works = Command::new("g++").arg("--version").output().is_ok_and(|o| o.status.success());
         let folder = std::env::temp_dir().join("kinesome-cuda-shim");
-        let folder = option_env!("CARGO_TARGET_TMPDIR").map(|f| Path::new(f).join("cuda-shim")).unwrap_or(folder);
+        let folder =
+            option_env!("CARGO_TARGET_TMPDIR").map(|f| Path::new(f).join("cuda-shim")).unwrap_or(folder);
         works.then_some(Compiler { folder, kernels: HashMap::new() })
     }
 
@@ -129,7 +130,8 @@ fn host_text(text: &str) -> String {
         .rsplit_once("extern \"C\" __global__ void ")
         .and_then(|(_, rest)| rest.split('(').nth(1).map(|_| rest))
         .expect("a kernel");
-    let entry = entry.strip_prefix("__launch_bounds__").map_or(entry, |r| r.split_once(')').expect("bounds").1);
+    let entry =
+        entry.strip_prefix("__launch_bounds__").map_or(entry, |r| r.split_once(')').expect("bounds").1);
     let entry = entry.split('(').next().expect("a name").trim();
     let body = text
         .replacen("namespace kinesome {", &format!("namespace k_{key} {{"), 1)

@@ -198,7 +198,12 @@ impl Loaded {
 
     fn blocks(&self) -> Result<Vec<&Block>> {
         let states = self.states.iter().map(block).collect::<Result<Vec<_>>>()?;
-        Ok([&self.arena].into_iter().chain(&self.inputs).chain(self.constants.values()).chain(states).collect())
+        Ok([&self.arena]
+            .into_iter()
+            .chain(&self.inputs)
+            .chain(self.constants.values())
+            .chain(states)
+            .collect())
     }
 
     /// Bytes that a launch changed and was not to.
@@ -206,7 +211,8 @@ impl Loaded {
         let mut allowed = vec![];
         for &buffer in &self.program.launches[at].writes {
             let (block, start) = self.place(buffer)?;
-            allowed.push((std::ptr::from_ref(block), start..start + self.program.buffers[buffer].meta.bytes()));
+            allowed
+                .push((std::ptr::from_ref(block), start..start + self.program.buffers[buffer].meta.bytes()));
         }
         for (block, before) in self.blocks()?.into_iter().zip(before) {
             for (byte, _) in before.iter().zip(block.bytes()).enumerate().filter(|(_, (a, b))| **a != *b) {

@@ -49,7 +49,9 @@ impl Cache {
             && !self.warned.swap(true, Ordering::Relaxed)
         {
             let folder = file.parent().unwrap_or(&file).display();
-            eprintln!("warning: compiled kernels cannot be kept in {folder} ({e}); set KINESOME_CACHE to a folder");
+            eprintln!(
+                "warning: compiled kernels cannot be kept in {folder} ({e}); set KINESOME_CACHE to a folder"
+            );
         }
     }
 

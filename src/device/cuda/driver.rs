@@ -89,7 +89,9 @@ impl Context {
     pub fn open(ordinal: usize) -> Result<Arc<Context>> {
         let count = count()?;
         if ordinal >= count {
-            return Err(problem(format!("there is no GPU {ordinal}; the driver offers {count}, counted from 0")));
+            return Err(problem(format!(
+                "there is no GPU {ordinal}; the driver offers {count}, counted from 0"
+            )));
         }
         let mut driver = 0;
         check(unsafe { sys::cuDriverGetVersion(&mut driver) }.result(), "asking for the driver's version")?;
@@ -101,7 +103,8 @@ impl Context {
         }
         let device = check(result::device::get(ordinal as i32), "opening the GPU")?;
         let name = check(result::device::get_name(device), "asking for the GPU's name")?;
-        let attribute = |which| check(unsafe { result::device::get_attribute(device, which) }, "asking about the GPU");
+        let attribute =
+            |which| check(unsafe { result::device::get_attribute(device, which) }, "asking about the GPU");
         let capability = (
             attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?,
             attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?,
@@ -119,8 +122,10 @@ impl Context {
             copies: std::ptr::null_mut(),
         };
         context.bind()?;
-        context.compute = check(result::stream::create(result::stream::StreamKind::NonBlocking), "making a stream")?;
-        context.copies = check(result::stream::create(result::stream::StreamKind::NonBlocking), "making a stream")?;
+        context.compute =
+            check(result::stream::create(result::stream::StreamKind::NonBlocking), "making a stream")?;
+        context.copies =
+            check(result::stream::create(result::stream::StreamKind::NonBlocking), "making a stream")?;
         Ok(Arc::new(context))
     }
 
@@ -253,7 +258,11 @@ impl Pinned {
     /// Puts bytes on their way to `to` on a stream; waits only for the copy before, out of this same memory.
     pub fn send(&mut self, bytes: &[u8], to: CUdeviceptr, stream: CUstream) -> Result<()> {
         if bytes.len() > self.len {
-            return Err(problem(format!("a copy of {} bytes leaves a staging block of {}", bytes.len(), self.len)));
+            return Err(problem(format!(
+                "a copy of {} bytes leaves a staging block of {}",
+                bytes.len(),
+                self.len
+            )));
         }
         check(unsafe { result::event::synchronize(self.copied.raw) }, "copying to the GPU")?;
         // The GPU has let go of the memory, which is as long as was just checked.

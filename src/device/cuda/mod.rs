@@ -94,7 +94,11 @@ impl Cuda {
             return Ok(self.keep(text, module));
         }
         let compiled = self.compiler.compile(&source, &options).map_err(|log| {
-            problem(format!("{} does not compile for {architecture} with {}: {log}", what(), self.compiler.describe()))
+            problem(format!(
+                "{} does not compile for {architecture} with {}: {log}",
+                what(),
+                self.compiler.describe()
+            ))
         })?;
         let module = Module::new(&self.context, &compiled.cubin, pass.entry).map_err(|e| {
             let compiler = self.compiler.describe();
@@ -235,7 +239,11 @@ impl Device for Cuda {
         };
         let mut next = modules.iter();
         for lowered in &lowered {
-            let launch = lowered.passes.iter().zip(&mut next).map(|(pass, module)| loaded.kernel(pass, module, lowered));
+            let launch = lowered
+                .passes
+                .iter()
+                .zip(&mut next)
+                .map(|(pass, module)| loaded.kernel(pass, module, lowered));
             let launch = launch.collect::<Result<_>>()?;
             loaded.launches.push(launch);
         }
@@ -294,7 +302,8 @@ impl Loaded {
         };
         let pointers = pass.bindings.iter().map(|b| pointer(b.content)).collect::<Result<_>>()?;
         let groups = u32::try_from(pass.groups).ok().filter(|&g| g <= MOST_GROUPS);
-        let groups = groups.ok_or_else(|| problem(format!("{} groups are too many; use smaller batches", pass.groups)))?;
+        let groups = groups
+            .ok_or_else(|| problem(format!("{} groups are too many; use smaller batches", pass.groups)))?;
         Ok(Kernel { module: module.clone(), groups, threads: pass.threads, pointers })
     }
 
