@@ -14,7 +14,7 @@ Examples:
   kinesome bench matmul --json > products.json
 
 A case's share is that of the device's own matrix product or memory copy, whichever it is nearer to; both are measured \
-in the same run. Times include the wait for the result.")]
+in the same run. Short cases run many times between two waits for their result.")]
 pub struct Args {
     /// Only cases whose names hold one of these
     #[arg(value_name = "NAME")]

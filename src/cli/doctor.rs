@@ -29,17 +29,31 @@ pub fn run(args: Args) -> Result<()> {
         None => println!("memory         unknown on this system"),
     }
     let mut faults = usize::from(!temporary_folder());
-    for device in device::all() {
+    let devices = device::all();
+    for device in &devices {
         println!("\n{}: {}", device.name(), device.describe());
-        faults += check_device(&device, args.verbose)?;
+        faults += check_device(device, args.verbose)?;
     }
-    println!("\nnot in this build yet: CUDA and Vulkan devices");
+    for kind in ["cuda", "wgpu"] {
+        if !devices.iter().any(|d| d.name().starts_with(kind)) {
+            println!("\n{kind}: {}", missing(kind));
+        }
+    }
     match faults {
         0 => {
             println!("all is well");
             Ok(())
         }
         n => Err(Error::usage(format!("{n} faults were found; please report the lines above"))),
+    }
+}
+
+/// Why no device of a kind is listed, and what would change that.
+fn missing(kind: &str) -> String {
+    match device::open(kind) {
+        Ok(_) => "one answered only now; run this again".into(),
+        Err(Error::Device { problem, .. }) => problem,
+        Err(error) => error.to_string(),
     }
 }
 

@@ -28,18 +28,20 @@ pub struct Options {
     pub fuse: bool,
     /// Let buffers share places in the arena. Without it every value of the step can be looked at afterwards.
     pub reuse: bool,
+    /// Let products of f32 round their factors to tf32 (11 bits) where a device has tensor cores for it.
+    pub tf32: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { fuse: true, reuse: true }
+        Options { fuse: true, reuse: true, tf32: false }
     }
 }
 
 impl Options {
     /// Node by node, every value kept: what `--eager` runs.
     pub fn eager() -> Self {
-        Options { fuse: false, reuse: false }
+        Options { fuse: false, reuse: false, tf32: false }
     }
 }
 
@@ -87,6 +89,8 @@ pub struct Program {
     pub states: Vec<(State, BufferId)>,
     pub outputs: Vec<(String, BufferId)>,
     pub arena_bytes: usize,
+    /// As in [`Options`].
+    pub tf32: bool,
 }
 
 impl Program {
