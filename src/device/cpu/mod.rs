@@ -2,8 +2,10 @@
 //! runs elementwise rows block by block in cache. Work is cut by shape alone, never by the number of
 //! threads, so that the same bits come out on any machine.
 
+mod attention;
 mod chain;
 mod concat;
+mod conv;
 mod encode;
 mod fft;
 mod gather;
@@ -14,9 +16,12 @@ mod pad;
 mod panel;
 mod random;
 mod reduce;
+mod scan;
 mod segment_sum;
 mod slice;
 mod softmax;
+mod sort;
+mod topk;
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -147,6 +152,11 @@ impl Call<'_> {
     fn out(&self) -> &mut [f32] {
         unsafe { self.writes[0].slice_mut(0, self.result.len()) }
     }
+
+    #[allow(clippy::mut_from_ref)]
+    fn out_i32(&self) -> &mut [i32] {
+        unsafe { self.writes[0].slice_mut(0, self.result.len()) }
+    }
 }
 
 /// Runs `work` on `len` floats of this thread's own that hold anything.
@@ -176,6 +186,7 @@ fn run_special(op: &dyn Operation, call: &Call<'_>) -> Result<()> {
     kernels!(
         matmul: MatMul, reduce: Reduce, softmax: Softmax, norm: Norm, gather: Gather, segment_sum: SegmentSum,
         concat: Concat, pad: Pad, encode: Encode, fft: Fft, slice: Slice, random: Random,
+        attention: Attention, conv: Conv, scan: Scan, sort: Sort, topk: TopK,
     );
     Err(problem(format!("has no kernel for {}", op.stem())))
 }
