@@ -1,6 +1,7 @@
 //! Operations against the oracle on every device of this machine.
 
 mod fuzz;
+mod layers;
 mod properties;
 
 use std::path::PathBuf;
