@@ -2,6 +2,7 @@
 //! network and no tape. CPU now; CUDA and wgpu implement the same two traits.
 
 pub mod cpu;
+pub mod gpu;
 
 use std::any::Any;
 use std::sync::Arc;

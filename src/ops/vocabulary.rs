@@ -1,12 +1,38 @@
 //! The words that a row of the expression table may use, besides `+ - * /`, comparisons, `let` and float
-//! literals. `single` is what the CPU runs and what the GPU preludes spell out again; `double` is the oracle's.
+//! literals. `single` is what every device runs; `double` is the oracle's.
 //!
 //! exp, log, sin, cos, tanh and erf are polynomials rather than library calls so that loops over them
-//! vectorise and every device computes the same thing. Only [`single::pow2`], [`single::exponent`] and
-//! [`single::mantissa`] touch the bits of a float; a new device writes those three and takes over the rest.
+//! vectorise and every device computes the same thing. A new device writes the few functions above `words!`,
+//! which touch the bits of a float or are its own instructions, and takes over the texts of the rest.
 
 // The constants are spelled as the GPU preludes spell them.
 #![allow(clippy::excessive_precision, clippy::approx_constant)]
+
+/// A word that is made of others: compiled here as Rust, its text taken over by the GPU devices.
+pub struct Word {
+    pub name: &'static str,
+    pub arguments: &'static [&'static str],
+    pub text: &'static str,
+}
+
+/// `name(arguments) = expression;` in the common subset of Rust, WGSL and C++: no name is declared twice.
+macro_rules! words {
+    ($($(#[doc = $doc:literal])* $name:ident($($argument:ident),*) = $body:expr;)*) => {
+        $(
+            $(#[doc = $doc])*
+            #[inline(always)]
+            pub fn $name($($argument: f32),*) -> f32 {
+                $body
+            }
+        )*
+        /// Every such word, each after those it uses.
+        pub static WORDS: &[super::Word] = &[$(super::Word {
+            name: stringify!($name),
+            arguments: &[$(stringify!($argument)),*],
+            text: stringify!($body),
+        }),*];
+    };
+}
 
 /// f32, polynomial.
 pub mod single {
@@ -15,10 +41,6 @@ pub mod single {
     #[inline(always)]
     pub fn sqrt(x: f32) -> f32 {
         x.sqrt()
-    }
-    #[inline(always)]
-    pub fn rsqrt(x: f32) -> f32 {
-        1.0 / x.sqrt()
     }
     #[inline(always)]
     pub fn abs(x: f32) -> f32 {
@@ -33,24 +55,18 @@ pub mod single {
     pub fn select(if_false: f32, if_true: f32, condition: bool) -> f32 {
         if condition { if_true } else { if_false }
     }
-    /// NaN passes through, as in the reference frameworks.
-    #[inline(always)]
-    pub fn max(a: f32, b: f32) -> f32 {
-        select(b, a, a > b || is_nan(a))
-    }
-    #[inline(always)]
-    pub fn min(a: f32, b: f32) -> f32 {
-        select(b, a, a < b || is_nan(a))
-    }
     #[inline(always)]
     pub fn is_nan(x: f32) -> bool {
         x.is_nan()
     }
     #[inline(always)]
-    pub fn sign(x: f32) -> f32 {
-        select(select(0.0, -1.0, x < 0.0), 1.0, x > 0.0)
+    pub fn infinity() -> f32 {
+        f32::INFINITY
     }
-
+    #[inline(always)]
+    pub fn nan() -> f32 {
+        f32::NAN
+    }
     /// 2^n for an integral n in [-126, 127].
     #[inline(always)]
     pub fn pow2(n: f32) -> f32 {
@@ -67,129 +83,102 @@ pub mod single {
         f32::from_bits((shifted & 0x007f_ffff).wrapping_add(0x3f35_04f3))
     }
 
-    /// Relative error below 2e-7. Above 88.72 infinity, below -87.33 zero (results there would be subnormal).
-    #[inline(always)]
-    #[allow(clippy::excessive_precision)]
-    pub fn exp(x: f32) -> f32 {
-        // Clamped so that 2^n stays a normal number in two halves; the ends are set by the selects below.
-        let c = select(select(x, -88.0, x < -88.0), 89.0, x > 89.0);
-        let n = floor(c * 1.442_695_04 + 0.5);
-        let r = (c - n * 0.693_359_375) + n * 2.121_944_4e-4;
-        let p = 1.987_569_15e-4;
-        let p = p * r + 1.398_199_95e-3;
-        let p = p * r + 8.333_451_9e-3;
-        let p = p * r + 4.166_579_6e-2;
-        let p = p * r + 1.666_666_55e-1;
-        let p = p * r + 5.000_000_1e-1;
-        let y = (p * r * r + r) + 1.0;
-        let half_n = floor(n * 0.5);
-        let scaled = y * pow2(half_n) * pow2(n - half_n);
-        let y = select(scaled, 0.0, x < -87.33);
-        let y = select(y, f32::INFINITY, x > 88.722_8);
-        select(y, x, is_nan(x))
-    }
+    words! {
+        rsqrt(x) = 1.0 / sqrt(x);
+        /// NaN passes through, as in the reference frameworks.
+        max(a, b) = select(b, a, a > b || is_nan(a));
+        min(a, b) = select(b, a, a < b || is_nan(a));
+        sign(x) = select(select(0.0, -1.0, x < 0.0), 1.0, x > 0.0);
 
-    /// Natural logarithm; -inf at 0, NaN below. Subnormal arguments count as zero.
-    #[inline(always)]
-    #[allow(clippy::excessive_precision)]
-    pub fn log(x: f32) -> f32 {
-        let e = exponent(x);
-        let f = mantissa(x) - 1.0;
-        let z = f * f;
-        let p = 7.037_683_6e-2;
-        let p = p * f - 1.151_461_0e-1;
-        let p = p * f + 1.167_699_9e-1;
-        let p = p * f - 1.242_014_1e-1;
-        let p = p * f + 1.424_932_3e-1;
-        let p = p * f - 1.666_805_8e-1;
-        let p = p * f + 2.000_071_5e-1;
-        let p = p * f - 2.499_999_4e-1;
-        let p = p * f + 3.333_333_1e-1;
-        let y = f * z * p;
-        let y = y + e * -2.121_944_4e-4 - 0.5 * z;
-        let y = f + y + e * 0.693_359_375;
-        let y = select(y, f32::NEG_INFINITY, x < 1.175_494_4e-38);
-        let y = select(y, f32::NAN, x < 0.0);
-        let y = select(y, x, x > 3.402_823_5e38);
-        select(y, x, is_nan(x))
-    }
+        /// Relative error below 2e-7. Above 88.72 infinity, below -87.33 zero (results there would be subnormal).
+        exp(x) = {
+            // Clamped so that 2^n stays a normal number in two halves; the ends are set by the selects below.
+            let c = select(select(x, -88.0, x < -88.0), 89.0, x > 89.0);
+            let n = floor(c * 1.442_695_04 + 0.5);
+            let r = (c - n * 0.693_359_375) + n * 2.121_944_4e-4;
+            let low = (1.987_569_15e-4 * r + 1.398_199_95e-3) * r + 8.333_451_9e-3;
+            let p = ((low * r + 4.166_579_6e-2) * r + 1.666_666_55e-1) * r + 5.000_000_1e-1;
+            let y = (p * r * r + r) + 1.0;
+            let half_n = floor(n * 0.5);
+            let scaled = y * pow2(half_n) * pow2(n - half_n);
+            let above = select(scaled, 0.0, x < -87.33);
+            let below = select(above, infinity(), x > 88.722_8);
+            select(below, x, is_nan(x))
+        };
 
-    /// Quadrant and remainder in [-pi/4, pi/4], good to 1e-7 for |x| < 8192.
-    #[inline(always)]
-    #[allow(clippy::excessive_precision)]
-    fn quadrant(x: f32) -> (f32, f32) {
-        let n = floor(x * 0.636_619_77 + 0.5);
-        let r = ((x - n * 1.570_312_5) - n * 4.837_512_97e-4) - n * 7.549_789_95e-8;
-        (n - 4.0 * floor(n * 0.25), r)
-    }
-    #[inline(always)]
-    #[allow(clippy::excessive_precision)]
-    fn sin_core(r: f32) -> f32 {
-        let z = r * r;
-        ((-1.951_529_59e-4 * z + 8.332_160_9e-3) * z - 1.666_665_46e-1) * z * r + r
-    }
-    #[inline(always)]
-    #[allow(clippy::excessive_precision)]
-    fn cos_core(r: f32) -> f32 {
-        let z = r * r;
-        ((2.443_315_71e-5 * z - 1.388_731_63e-3) * z + 4.166_664_57e-2) * z * z - 0.5 * z + 1.0
-    }
-    /// Absolute error below 2e-7 for |x| < 8192; larger arguments lose accuracy in proportion.
-    #[inline(always)]
-    pub fn sin(x: f32) -> f32 {
-        let (q, r) = quadrant(x);
-        let y = select(sin_core(r), cos_core(r), q == 1.0 || q == 3.0);
-        select(y, -y, q >= 2.0)
-    }
-    /// As [`sin`].
-    #[inline(always)]
-    pub fn cos(x: f32) -> f32 {
-        let (q, r) = quadrant(x);
-        let y = select(cos_core(r), sin_core(r), q == 1.0 || q == 3.0);
-        select(y, -y, q == 1.0 || q == 2.0)
-    }
+        /// Natural logarithm; -inf at 0, NaN below. Subnormal arguments count as zero.
+        log(x) = {
+            let e = exponent(x);
+            let f = mantissa(x) - 1.0;
+            let z = f * f;
+            let low = (7.037_683_6e-2 * f - 1.151_461_0e-1) * f + 1.167_699_9e-1;
+            let middle = ((low * f - 1.242_014_1e-1) * f + 1.424_932_3e-1) * f - 1.666_805_8e-1;
+            let p = ((middle * f + 2.000_071_5e-1) * f - 2.499_999_4e-1) * f + 3.333_333_1e-1;
+            let rest = f * z * p + e * -2.121_944_4e-4 - 0.5 * z;
+            let y = f + rest + e * 0.693_359_375;
+            let positive = select(y, -infinity(), x < 1.175_494_4e-38);
+            let any = select(positive, nan(), x < 0.0);
+            let finite = select(any, x, x > 3.402_823_5e38);
+            select(finite, x, is_nan(x))
+        };
 
-    #[inline(always)]
-    pub fn tanh(x: f32) -> f32 {
-        // The odd series near zero: 1 - 2/(e^2x + 1) cancels there.
-        let z = x * x;
-        let p = ((-5.704_988_7e-3 * z + 2.063_908_9e-2) * z - 5.373_971_6e-2) * z + 1.333_144_2e-1;
-        let small = (p * z - 3.333_328_2e-1) * z * x + x;
-        let e = exp(2.0 * abs(x));
-        let big = 1.0 - 2.0 / (e + 1.0);
-        let big = select(big, -big, x < 0.0);
-        select(big, small, abs(x) < 0.625)
-    }
+        /// Turns to the nearest quarter; good for |x| < 8192.
+        quarters(x) = floor(x * 0.636_619_77 + 0.5);
+        /// x less n quarter turns, in [-pi/4, pi/4], good to 1e-7.
+        remainder(x, n) = ((x - n * 1.570_312_5) - n * 4.837_512_97e-4) - n * 7.549_789_95e-8;
+        quadrant(n) = n - 4.0 * floor(n * 0.25);
+        sin_core(r) = {
+            let z = r * r;
+            ((-1.951_529_59e-4 * z + 8.332_160_9e-3) * z - 1.666_665_46e-1) * z * r + r
+        };
+        cos_core(r) = {
+            let z = r * r;
+            ((2.443_315_71e-5 * z - 1.388_731_63e-3) * z + 4.166_664_57e-2) * z * z - 0.5 * z + 1.0
+        };
+        /// Absolute error below 2e-7 for |x| < 8192; larger arguments lose accuracy in proportion.
+        sin(x) = {
+            let n = quarters(x);
+            let r = remainder(x, n);
+            let q = quadrant(n);
+            let y = select(sin_core(r), cos_core(r), q == 1.0 || q == 3.0);
+            select(y, -y, q >= 2.0)
+        };
+        /// As [`sin`].
+        cos(x) = {
+            let n = quarters(x);
+            let r = remainder(x, n);
+            let q = quadrant(n);
+            let y = select(cos_core(r), sin_core(r), q == 1.0 || q == 3.0);
+            select(y, -y, q == 1.0 || q == 2.0)
+        };
 
-    /// Abramowitz and Stegun 7.1.26 has only 1e-7 absolute; this is the series below 1 and 7.1.28's
-    /// rational form refined by exp(-x^2) above.
-    #[inline(always)]
-    #[allow(clippy::excessive_precision)]
-    pub fn erf(x: f32) -> f32 {
-        let a = abs(x);
-        let z = x * x;
-        let p = 7.853_861_4e-5;
-        let p = p * z - 8.010_193_6e-4;
-        let p = p * z + 5.188_327_7e-3;
-        let p = p * z - 2.685_381_2e-2;
-        let p = p * z + 1.128_358_5e-1;
-        let p = p * z - 3.761_262_6e-1;
-        let small = x * (p * z + 1.128_379_2);
-        let t = 1.0 / (1.0 + 0.327_591_1 * a);
-        let q = 1.061_405_4;
-        let q = q * t - 1.453_152;
-        let q = q * t + 1.421_413_7;
-        let q = q * t - 2.844_967_4e-1;
-        let q = q * t + 2.548_295_9e-1;
-        let big = 1.0 - q * t * exp(-z);
-        let big = select(big, -big, x < 0.0);
-        select(big, small, a < 1.0)
-    }
+        tanh(x) = {
+            // The odd series near zero: 1 - 2/(e^2x + 1) cancels there.
+            let z = x * x;
+            let p = ((-5.704_988_7e-3 * z + 2.063_908_9e-2) * z - 5.373_971_6e-2) * z + 1.333_144_2e-1;
+            let small = (p * z - 3.333_328_2e-1) * z * x + x;
+            let e = exp(2.0 * abs(x));
+            let big = 1.0 - 2.0 / (e + 1.0);
+            select(select(big, -big, x < 0.0), small, abs(x) < 0.625)
+        };
 
-    /// x^y for x >= 0.
-    #[inline(always)]
-    pub fn pow(x: f32, y: f32) -> f32 {
-        select(exp(y * log(x)), 1.0, y == 0.0)
+        /// Abramowitz and Stegun 7.1.26 has only 1e-7 absolute; this is the series below 1 and 7.1.28's
+        /// rational form refined by exp(-x^2) above.
+        erf(x) = {
+            let a = abs(x);
+            let z = x * x;
+            let low = (7.853_861_4e-5 * z - 8.010_193_6e-4) * z + 5.188_327_7e-3;
+            let p = ((low * z - 2.685_381_2e-2) * z + 1.128_358_5e-1) * z - 3.761_262_6e-1;
+            let small = x * (p * z + 1.128_379_2);
+            let t = 1.0 / (1.0 + 0.327_591_1 * a);
+            let high = (1.061_405_4 * t - 1.453_152) * t + 1.421_413_7;
+            let q = (high * t - 2.844_967_4e-1) * t + 2.548_295_9e-1;
+            let big = 1.0 - q * t * exp(-z);
+            select(select(big, -big, x < 0.0), small, a < 1.0)
+        };
+
+        /// x^y for x >= 0.
+        pow(x, y) = select(exp(y * log(x)), 1.0, y == 0.0);
     }
 }
 

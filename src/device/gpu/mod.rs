@@ -1,0 +1,266 @@
+//! What the GPU devices share: a planned launch as a list of passes.
+//!
+//! A pass is one entry of a kernel file, the numbers baked into it, its bindings and how many groups run it.
+//! [`lower`] does that arithmetic once for both devices, one file a special; [`source`] makes the text, in
+//! WGSL or CUDA C. No driver is known here, so all of it can be checked on any machine.
+
+mod chain;
+mod gather;
+pub mod source;
+
+use std::any::Any;
+
+use crate::ops::{self, Operation};
+use crate::plan::{BufferId, Chain, Kernel, Launch, Place, Program, Source};
+use crate::tensor::{DType, Meta};
+use crate::{Error, Result};
+pub use source::Language;
+
+/// A number that a kernel knows by name.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Number {
+    U32(u32),
+    I32(i32),
+    F32(f32),
+}
+
+/// What stands behind a binding.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Content {
+    Buffer(BufferId),
+    /// Index into [`Lowered::scratch`].
+    Scratch(usize),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Access {
+    /// Nothing writes it during the pass, under this name or another.
+    Read,
+    Write,
+    ReadWrite,
+}
+
+#[derive(Clone, PartialEq, Debug)]
+pub struct Binding {
+    /// The kernel's own word: `a`, `y`; a chain's reads are `r0`, `r1`, .., its writes `w0`, ...
+    pub name: String,
+    pub content: Content,
+    pub dtype: DType,
+    pub access: Access,
+    /// Elements.
+    pub len: usize,
+}
+
+#[derive(Clone, Debug)]
+pub struct Pass {
+    /// `shaders/<stem>.wgsl`, `kernels/<stem>.cu`
+    pub stem: &'static str,
+    pub entry: &'static str,
+    pub constants: Vec<(&'static str, Number)>,
+    pub bindings: Vec<Binding>,
+    /// Of one group: a multiple of 32, at most 256.
+    pub threads: u32,
+    pub groups: u64,
+    /// What `finish(i, value)` does with element i of the result; without one it stores to binding `y`.
+    pub epilogue: Option<Chain>,
+}
+
+/// A launch as a device runs it: passes in order, each seeing what the ones before wrote.
+#[derive(Clone, Debug, Default)]
+pub struct Lowered {
+    pub passes: Vec<Pass>,
+    /// Bytes of each scratch buffer; none outlives the launch.
+    pub scratch: Vec<usize>,
+}
+
+/// Elements are counted in i32 by strides and in u32 by kernels.
+const MOST_ELEMENTS: usize = i32::MAX as usize;
+/// Groups along one axis of a dispatch that every device takes.
+const MOST_GROUPS: u64 = 65_535;
+
+/// A linear count of groups as two axes; the last row may be wider than needed.
+pub fn fold(groups: u64) -> [u32; 2] {
+    let rows = groups.div_ceil(MOST_GROUPS).max(1);
+    [groups.div_ceil(rows) as u32, rows as u32]
+}
+
+impl Pass {
+    fn new(stem: &'static str, entry: &'static str, threads: u32, groups: usize) -> Pass {
+        let (constants, bindings) = (vec![], vec![]);
+        Pass { stem, entry, constants, bindings, threads, groups: groups as u64, epilogue: None }
+    }
+
+    /// One thread an element.
+    fn elements(stem: &'static str, entry: &'static str, count: usize) -> Pass {
+        Pass::new(stem, entry, 256, count.div_ceil(256)).size("COUNT", count)
+    }
+
+    fn number(mut self, name: &'static str, value: Number) -> Pass {
+        self.constants.push((name, value));
+        self
+    }
+
+    /// Lengths are below [`MOST_ELEMENTS`]: [`lower`] has looked.
+    fn size(self, name: &'static str, value: usize) -> Pass {
+        self.number(name, Number::U32(value as u32))
+    }
+
+    fn flag(self, name: &'static str, value: bool) -> Pass {
+        self.number(name, Number::U32(value as u32))
+    }
+
+    fn bind(mut self, name: &str, access: Access, whole: Whole) -> Pass {
+        let Whole { content, dtype, len } = whole;
+        self.bindings.push(Binding { name: name.into(), content, dtype, access, len });
+        self
+    }
+
+    fn reads(self, name: &str, whole: Whole) -> Pass {
+        self.bind(name, Access::Read, whole)
+    }
+
+    fn writes(self, name: &str, whole: Whole) -> Pass {
+        self.bind(name, Access::Write, whole)
+    }
+}
+
+/// A buffer or scratch from its first element to its last.
+#[derive(Clone, Copy, PartialEq, Debug)]
+struct Whole {
+    content: Content,
+    dtype: DType,
+    len: usize,
+}
+
+/// What a special's lowering gets, and what it fills.
+struct Call<'a> {
+    inputs: &'a [Meta],
+    result: &'a Meta,
+    reads: Vec<Whole>,
+    writes: Vec<Whole>,
+    epilogue: Option<&'a Chain>,
+    lowered: Lowered,
+}
+
+impl Call<'_> {
+    fn push(&mut self, pass: Pass) {
+        self.lowered.passes.push(pass);
+    }
+
+    fn scratch(&mut self, dtype: DType, len: usize) -> Whole {
+        self.lowered.scratch.push((len * dtype.size()).next_multiple_of(4));
+        Whole { content: Content::Scratch(self.lowered.scratch.len() - 1), dtype, len }
+    }
+
+    /// The pass that makes the result's elements: with the epilogue, or with binding `y`.
+    fn finish(&mut self, pass: Pass) {
+        let pass = match self.epilogue {
+            Some(chain) => chain::attach(pass, chain, &self.reads, &self.writes),
+            None => pass.writes("y", self.writes[0]),
+        };
+        self.push(pass);
+    }
+
+    /// For specials whose kernel stores by itself.
+    fn out(&self) -> Whole {
+        self.writes[0]
+    }
+}
+
+/// The passes of one launch.
+pub fn lower(program: &Program, launch: &Launch, language: Language) -> Result<Lowered> {
+    let whole = |&id: &BufferId| {
+        let Meta { dtype, .. } = program.buffers[id].meta;
+        Whole { content: Content::Buffer(id), dtype, len: program.buffers[id].meta.len() }
+    };
+    let reads: Vec<Whole> = launch.reads.iter().map(whole).collect();
+    let writes: Vec<Whole> = launch.writes.iter().map(whole).collect();
+    if let Some(large) = reads.iter().chain(&writes).find(|w| w.len > MOST_ELEMENTS) {
+        let n = large.len;
+        return Err(problem(format!(
+            "{}: {n} elements are more than 2^31; use smaller batches",
+            launch.label
+        )));
+    }
+    let mut lowered = match &launch.kernel {
+        Kernel::Chain(chain) if chain.is_empty() => Lowered::default(),
+        Kernel::Chain(chain) => {
+            Lowered { passes: vec![chain::lower(chain, &reads, &writes, language)], scratch: vec![] }
+        }
+        Kernel::Special { result, .. } if result.is_empty() => Lowered::default(),
+        Kernel::Special { op, inputs, result, epilogue } => {
+            // Where 16 bits cannot be stored alone, a chain of its own stores them, in pairs.
+            let split = language.stores_in_pairs() && writes.iter().any(|w| w.dtype.size() < 4);
+            let mut call = Call {
+                inputs,
+                result,
+                reads,
+                writes,
+                epilogue: epilogue.as_ref(),
+                lowered: Lowered::default(),
+            };
+            let finals = split.then(|| {
+                let values = call.scratch(DType::F32, result.len());
+                (std::mem::replace(&mut call.writes, vec![values]), call.epilogue.take(), values)
+            });
+            lower_special(op.as_ref(), &mut call)?;
+            if let Some((writes, epilogue, values)) = finals {
+                let pass = chain::after(epilogue, values, &call.reads, &writes, language);
+                call.push(pass);
+            }
+            call.lowered
+        }
+    };
+    lowered.passes.iter_mut().for_each(|pass| mark_aliases(program, pass));
+    Ok(lowered)
+}
+
+fn lower_special(op: &dyn Operation, call: &mut Call<'_>) -> Result<()> {
+    let any: &dyn Any = op;
+    macro_rules! kernels {
+        ($($stem:ident: $kind:ident),* $(,)?) => {
+            $(if let Some(op) = any.downcast_ref::<ops::$stem::$kind>() {
+                return { $stem::lower(op, call); Ok(()) };
+            })*
+        };
+    }
+    kernels!(gather: Gather);
+    Err(problem(format!("there is no kernel for {}", op.stem())))
+}
+
+/// A next value that stands in its state's place makes that state's reads ones of memory that is written.
+fn mark_aliases(program: &Program, pass: &mut Pass) {
+    let state = |binding: &Binding| match binding.content {
+        Content::Buffer(id) => match program.buffers[id].place {
+            Place::State(at) => Some(at),
+            _ => None,
+        },
+        Content::Scratch(_) => None,
+    };
+    let written: Vec<usize> =
+        pass.bindings.iter().filter(|b| b.access != Access::Read).filter_map(state).collect();
+    for binding in &mut pass.bindings {
+        if binding.access == Access::Read && state(binding).is_some_and(|s| written.contains(&s)) {
+            binding.access = Access::ReadWrite;
+        }
+    }
+}
+
+fn problem(text: impl Into<String>) -> Error {
+    Error::Device { device: "gpu".into(), problem: text.into() }
+}
+
+/// Reads of the launch that a chain loads from, as the names of its bindings.
+fn read_indices(chain: &Chain) -> Vec<usize> {
+    let mut indices: Vec<usize> = chain
+        .loads
+        .iter()
+        .filter_map(|load| match load.source {
+            Source::Read(r) => Some(r),
+            _ => None,
+        })
+        .collect();
+    indices.sort_unstable();
+    indices.dedup();
+    indices
+}

@@ -1,0 +1,73 @@
+use std::collections::HashSet;
+
+use kinesome::conformance;
+use kinesome::device::gpu::source::{Spot, wgsl};
+use kinesome::device::gpu::{Access, Language, lower};
+use kinesome::plan::{Options, Program};
+use kinesome::tape::Tape;
+use kinesome::tensor::{DType, Meta, Tensor};
+
+/// The programs of every sample, value and derivative, in both ways that they are planned.
+fn programs(mut each: impl FnMut(&str, &Program)) {
+    for sample in conformance::all() {
+        for options in [Options::default(), Options::eager()] {
+            let tape = Tape::new();
+            let inputs = sample.inputs(&tape);
+            let value = (sample.record)(&tape, &inputs);
+            let upstream = tape.constant(Tensor::zeros(&Meta::new(&value.shape(), value.meta().dtype)));
+            let by: Vec<_> = inputs.iter().copied().filter(|v| v.meta().dtype == DType::F32).collect();
+            let by = if sample.differentiate { by } else { vec![] };
+            let derivatives = tape.pull_back(value, upstream, &by);
+            let names: Vec<String> = (0..by.len()).map(|i| format!("d{i}")).collect();
+            let mut outputs = vec![("value", value)];
+            outputs.extend(names.iter().map(String::as_str).zip(derivatives));
+            each(&sample.name, &Program::new(&tape, &outputs, options).expect("a plan"));
+        }
+    }
+}
+
+#[test]
+fn every_shader_is_valid() {
+    let mut validator =
+        naga::valid::Validator::new(naga::valid::ValidationFlags::all(), naga::valid::Capabilities::empty());
+    let mut seen = HashSet::new();
+    let mut faults = vec![];
+    programs(|name, program| {
+        for launch in &program.launches {
+            let lowered = match lower(program, launch, Language::Wgsl) {
+                Ok(lowered) => lowered,
+                Err(e) => return faults.push(format!("{name}: {e}")),
+            };
+            for pass in &lowered.passes {
+                assert!(
+                    pass.threads.is_multiple_of(32) && (32..=256).contains(&pass.threads) && pass.groups > 0
+                );
+                let spots: Vec<Spot> =
+                    (0..pass.bindings.len()).map(|memory| Spot { memory, word: 32 }).collect();
+                let written: Vec<bool> = pass.bindings.iter().map(|b| b.access != Access::Read).collect();
+                let Some(text) = wgsl(pass, &spots, &written) else {
+                    faults.push(format!("{name}: {} has no file", pass.stem));
+                    continue;
+                };
+                if !seen.insert(text.clone()) {
+                    continue;
+                }
+                let module = naga::front::wgsl::parse_str(&text).map_err(|e| e.emit_to_string(&text));
+                let outcome = module.and_then(|module| {
+                    validator.validate(&module).map(|_| ()).map_err(|e| e.emit_to_string(&text))
+                });
+                if let Err(problem) = outcome {
+                    faults.push(format!("{name}: {}: {problem}", pass.stem));
+                }
+            }
+        }
+    });
+    assert!(seen.len() > 100);
+    assert!(
+        faults.is_empty(),
+        "{} faults of {}\n{}",
+        faults.len(),
+        seen.len(),
+        faults[..faults.len().min(8)].join("\n")
+    );
+}
