@@ -100,6 +100,9 @@ impl Operation for Attention {
         if q[..2] != k[..2] || q[..2] != v[..2] || k[2] != v[2] || q[3] != k[3] {
             return Err("queries, keys and values do not fit together".into());
         }
+        if q[3] == 0 || v[3] == 0 {
+            return Err("queries and values need features".into());
+        }
         if self.bias {
             let bias = &inputs[3].shape;
             let full = [q[0], q[1], q[2], k[2]];

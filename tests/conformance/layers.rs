@@ -175,7 +175,7 @@ fn a_kernel_larger_than_its_input_is_a_mistake() {
     let tape = Tape::new();
     let x = tape.input("x", &[1, 2, 3], DType::F32);
     Conv1d::new([5]).record("c", x, 4);
-    let text = tape.check().err().expect("a mistake").to_string();
+    let text = tape.check().expect_err("a mistake").to_string();
     assert!(text.contains("conv") && text.contains("reaches over 5"), "{text}");
 }
 

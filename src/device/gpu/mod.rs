@@ -4,9 +4,14 @@
 //! [`lower`] does that arithmetic once for both devices, one file a special; [`source`] makes the text, in
 //! WGSL or CUDA C. No driver is known here, so all of it can be checked on any machine.
 
+mod attention;
 mod chain;
+mod conv;
 mod gather;
+mod scan;
+mod sort;
 pub mod source;
+mod topk;
 
 use std::any::Any;
 
@@ -224,7 +229,7 @@ fn lower_special(op: &dyn Operation, call: &mut Call<'_>) -> Result<()> {
             })*
         };
     }
-    kernels!(gather: Gather);
+    kernels!(gather: Gather, attention: Attention, conv: Conv, scan: Scan, sort: Sort, topk: TopK);
     Err(problem(format!("there is no kernel for {}", op.stem())))
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Everything between the files is written here in the common subset of the languages, which is WGSL's, and
 //! rewritten a little for CUDA C. A kernel file may hold several entries: what stands before the first line
-//! `// entry: NAME` belongs to all of them, the rest to the entry it is under.
+//! `// entry: NAME ..` belongs to all of them, the rest to the entries it is under.
 
 use std::collections::HashSet;
 
@@ -38,8 +38,18 @@ macro_rules! files {
 /// The file of a special.
 pub fn file(language: Language, stem: &str) -> Option<&'static str> {
     match language {
-        Language::Wgsl => files!(stem, "shaders", ".wgsl", ["prelude", "chain", "gather"]),
-        Language::Cuda => files!(stem, "kernels", ".cu", ["prelude", "chain", "gather"]),
+        Language::Wgsl => files!(
+            stem,
+            "shaders",
+            ".wgsl",
+            ["prelude", "chain", "gather", "attention", "conv", "scan", "sort", "topk"]
+        ),
+        Language::Cuda => files!(
+            stem,
+            "kernels",
+            ".cu",
+            ["prelude", "chain", "gather", "attention", "conv", "scan", "sort", "topk"]
+        ),
     }
 }
 
@@ -376,7 +386,7 @@ fn entry(file: &str, name: &str) -> String {
     let mut wanted = true;
     for line in file.lines() {
         if let Some(of) = line.trim().strip_prefix("// entry: ") {
-            wanted = of.trim() == name;
+            wanted = of.split_whitespace().any(|of| of == name);
         }
         if wanted {
             text += line;
