@@ -1,8 +1,9 @@
 //! Devices: allocate, copy, load a program, replay it. A device knows launches and buffers; it knows no
-//! network and no tape. CPU now; CUDA and wgpu implement the same two traits.
+//! network and no tape.
 
 pub mod cpu;
 pub mod gpu;
+pub mod wgpu;
 
 use std::any::Any;
 use std::sync::Arc;
@@ -52,21 +53,29 @@ pub trait Executable: Send {
     fn fetch(&mut self, buffer: usize, bytes: &mut [u8]) -> Result<()>;
 }
 
-/// The device called `name`.
+/// The device called `name`. `auto` is the first GPU that answers, else the CPU; a software adapter has to be
+/// named.
 pub fn open(name: &str) -> Result<Arc<dyn Device>> {
     match name {
-        "auto" | "cpu" => Ok(Arc::new(cpu::Cpu::new())),
-        "cuda" | "wgpu" => Err(Error::Device {
+        "cpu" => Ok(Arc::new(cpu::Cpu::new())),
+        "auto" => Ok(match wgpu::hardware() {
+            Some(device) => Arc::new(device),
+            None => Arc::new(cpu::Cpu::new()),
+        }),
+        "cuda" => Err(Error::Device {
             device: name.into(),
             problem: "this build has no such device yet; use --device cpu".into(),
         }),
+        _ if name == "wgpu" || name.starts_with("wgpu:") => Ok(Arc::new(wgpu::Wgpu::open(name)?)),
         other => {
             Err(Error::usage(format!("there is no device called {other:?}; `kinesome devices` lists them")))
         }
     }
 }
 
-/// Every device of this machine.
+/// Every device of this machine that answers, software ones too.
 pub fn all() -> Vec<Arc<dyn Device>> {
-    vec![Arc::new(cpu::Cpu::new())]
+    let mut devices: Vec<Arc<dyn Device>> = vec![Arc::new(cpu::Cpu::new())];
+    devices.extend(wgpu::all().into_iter().map(|device| Arc::new(device) as Arc<dyn Device>));
+    devices
 }

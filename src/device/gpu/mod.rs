@@ -6,9 +6,21 @@
 
 mod attention;
 mod chain;
+mod concat;
 mod conv;
+mod encode;
+mod fft;
 mod gather;
+mod matmul;
+mod norm;
+mod order;
+mod pad;
+mod random;
+mod reduce;
 mod scan;
+mod segment_sum;
+mod slice;
+mod softmax;
 mod sort;
 pub mod source;
 mod topk;
@@ -229,7 +241,11 @@ fn lower_special(op: &dyn Operation, call: &mut Call<'_>) -> Result<()> {
             })*
         };
     }
-    kernels!(gather: Gather, attention: Attention, conv: Conv, scan: Scan, sort: Sort, topk: TopK);
+    kernels!(
+        matmul: MatMul, reduce: Reduce, softmax: Softmax, norm: Norm, gather: Gather, segment_sum: SegmentSum,
+        concat: Concat, pad: Pad, encode: Encode, fft: Fft, slice: Slice, random: Random,
+        attention: Attention, conv: Conv, scan: Scan, sort: Sort, topk: TopK,
+    );
     Err(problem(format!("there is no kernel for {}", op.stem())))
 }
 

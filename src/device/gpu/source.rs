@@ -42,13 +42,34 @@ pub fn file(language: Language, stem: &str) -> Option<&'static str> {
             stem,
             "shaders",
             ".wgsl",
-            ["prelude", "chain", "gather", "attention", "conv", "scan", "sort", "topk"]
+            [
+                "prelude",
+                "attention",
+                "chain",
+                "concat",
+                "conv",
+                "encode",
+                "fft",
+                "gather",
+                "matmul",
+                "norm",
+                "order",
+                "pad",
+                "random",
+                "reduce",
+                "scan",
+                "segment_sum",
+                "slice",
+                "softmax",
+                "sort",
+                "topk"
+            ]
         ),
         Language::Cuda => files!(
             stem,
             "kernels",
             ".cu",
-            ["prelude", "chain", "gather", "attention", "conv", "scan", "sort", "topk"]
+            ["prelude", "attention", "chain", "conv", "gather", "scan", "sort", "topk"]
         ),
     }
 }
