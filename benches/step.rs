@@ -139,7 +139,7 @@ impl Bench {
 
     fn step(&self, store: &Store) -> kinesome::Result<Step> {
         let tape = Tape::new();
-        let objective = Objective { beta_control: None, adam: Adam::default(), clip: None };
+        let objective = Objective { beta_control: None, adam: Adam::default(), clip: None, loss_scale: None };
         let losses = self.network.training_step(&tape, BATCH, &objective);
         Step::new(store, &tape, &[("total", losses.total)], Options::default())
     }
@@ -176,7 +176,7 @@ impl Bench {
         let device = Cpu::new();
         let store = Store::new(Arc::new(Cpu::new()), 0);
         let tape = Tape::new();
-        let objective = Objective { beta_control: None, adam: Adam::default(), clip: None };
+        let objective = Objective { beta_control: None, adam: Adam::default(), clip: None, loss_scale: None };
         let losses = self.network.training_step(&tape, BATCH, &objective);
         let outputs = [("total", losses.total)];
         // Fills the store with the initial weights.

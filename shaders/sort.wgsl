@@ -30,86 +30,24 @@ fn spell_keys(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation
     let i = group_index(group) * THREADS + thread;
     if (i < COUNT) {
         store_bits(i, bitcast<i32>(spell(bitcast<u32>(load_keys(i)), INTEGER != 0u)));
-        store_order(i, i32(i % N));
+        store_order(i, i32(i));
     }
 }
 
-// entry: count_digits move_keys
-var<workgroup> digits: array<u32, THREADS>;
-
-// The digit of a tile's key, one more than any where the row has ended.
-fn digit_of(row: u32, i: u32) -> u32 {
-    if (i >= N) {
-        return 256u;
-    }
-    return (bitcast<u32>(load_bits(row * N + i)) >> SHIFT) & 255u;
-}
-
-// entry: count_digits
-// Thread d counts the keys of the tile with digit d.
+// entry: rows_of
 @compute @workgroup_size(THREADS)
-fn count_digits(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
-    let at = group_index(group);
-    if (at >= GROUPS) {
-        return;
-    }
-    digits[thread] = digit_of(at / TILES, at % TILES * THREADS + thread);
-    workgroupBarrier();
-    var count = 0u;
-    for (var i = 0u; i < THREADS; i++) {
-        count += u32(digits[i] == thread);
-    }
-    store_starts((at / TILES * THREADS + thread) * TILES + at % TILES, i32(count));
-}
-
-// entry: add_up
-// Thread d turns its digit's counts into where each tile's keys begin in the row.
-var<workgroup> totals: array<u32, THREADS>;
-
-@compute @workgroup_size(THREADS)
-fn add_up(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
-    let row = group_index(group);
-    if (row >= GROUPS) {
-        return;
-    }
-    let first = (row * THREADS + thread) * TILES;
-    var total = 0u;
-    for (var tile = 0u; tile < TILES; tile++) {
-        total += u32(load_starts(first + tile));
-    }
-    totals[thread] = total;
-    workgroupBarrier();
-    var start = 0u;
-    for (var d = 0u; d < thread; d++) {
-        start += totals[d];
-    }
-    for (var tile = 0u; tile < TILES; tile++) {
-        let count = u32(load_starts(first + tile));
-        store_starts(first + tile, i32(start));
-        start += count;
+fn rows_of(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+    let i = group_index(group) * THREADS + thread;
+    if (i < COUNT) {
+        store_bits(i, i32(u32(load_order(i)) / N));
     }
 }
 
-// entry: move_keys
+// entry: positions
 @compute @workgroup_size(THREADS)
-fn move_keys(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
-    let at = group_index(group);
-    if (at >= GROUPS) {
-        return;
+fn positions(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+    let i = group_index(group) * THREADS + thread;
+    if (i < COUNT) {
+        store_y(i, select(i32(u32(load_order(i)) % N), load_order(i), FLAT != 0u));
     }
-    let row = at / TILES;
-    let i = at % TILES * THREADS + thread;
-    let digit = digit_of(row, i);
-    digits[thread] = digit;
-    workgroupBarrier();
-    if (i >= N) {
-        return;
-    }
-    var place = u32(load_starts((row * THREADS + digit) * TILES + at % TILES));
-    for (var earlier = 0u; earlier < thread; earlier++) {
-        place += u32(digits[earlier] == digit);
-    }
-    let order = load_order(row * N + i);
-    store_bits_to(row * N + place, load_bits(row * N + i));
-    store_order_to(row * N + place, order + i32(select(0u, row * N, FLAT != 0u && LAST != 0u)));
 }

@@ -57,10 +57,13 @@ fn group(graph: &Graph, fuse: bool) -> Groups {
     for id in (0..n).rev().filter(|&id| graph.live[id] && is_elementwise(&graph.nodes[id].op)) {
         let node = &graph.nodes[id];
         let arity = node.inputs.len();
-        let candidate = if fuse { single_root(graph, &root, id) } else { None };
+        let candidate =
+            if fuse { single_root(graph, &root, id).or(cast_behind(graph, &root, id)) } else { None };
         let joined = candidate.filter(|r| {
             graph.nodes[*r].meta.shape == node.meta.shape
-                && graph.consumers[id].iter().all(|&c| graph.nodes[c].meta.shape == node.meta.shape)
+                && graph.consumers[id]
+                    .iter()
+                    .all(|&c| root[c] != Some(*r) || graph.nodes[c].meta.shape == node.meta.shape)
                 && size[r] < MOST_STEPS
                 && loads[r] + arity <= MOST_LOADS
         });
@@ -95,6 +98,14 @@ fn single_root(graph: &Graph, root: &[Option<NodeId>], id: NodeId) -> Option<Nod
     });
     let first = readers.next()??;
     readers.all(|r| r == Some(first)).then_some(first)
+}
+
+/// The cast directly behind a node, which has readers besides: they all come later, so the node's value can be
+/// stored together with what it is cast to.
+fn cast_behind(graph: &Graph, root: &[Option<NodeId>], id: NodeId) -> Option<NodeId> {
+    let next = graph.consumers[id].first().copied().filter(|&c| c == id + 1)?;
+    let is_cast = matches!(graph.nodes[next].op, Op::Cast) && graph.nodes[next].meta.dtype.is_float();
+    (is_cast && root[next] == Some(next)).then_some(next)
 }
 
 /// A special whose result only one group reads, element by element, runs that group as its epilogue.
@@ -263,7 +274,11 @@ impl Lowering<'_> {
         let mut stores = vec![];
         let mut writes = vec![];
         for &member in &members {
-            if member == root || self.graph.is_kept(member) {
+            let is_read = |&c: &NodeId| self.groups.root[c] != Some(root);
+            if member == root
+                || self.graph.is_kept(member)
+                || self.graph.consumers[member].iter().any(is_read)
+            {
                 stores.push((builder.slot_of[&member], writes.len()));
                 writes.push(self.add_buffer(member, Place::Arena(0)));
             }

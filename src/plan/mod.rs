@@ -1,6 +1,6 @@
 //! The plan: a tape's live nodes as a short list of launches over buffers with fixed places.
 //!
-//! What happens, in order: equal nodes become one and dead ones go ([`graph`]); elementwise nodes join into
+//! What happens, in order: products get 16-bit factors where that is asked for ([`precision`]); equal nodes become one and dead ones go ([`graph`]); elementwise nodes join into
 //! chains, and a chain over a matrix product becomes its epilogue ([`fuse`]); every buffer gets a place in one
 //! arena by its lifetime ([`arena`]). Shapes are fixed, so peak memory is known before the first step.
 //! No device is known here; a [`Program`] is data that a device loads, and that can be printed.
@@ -9,13 +9,14 @@ mod arena;
 mod chain;
 mod fuse;
 mod graph;
+mod precision;
 mod step;
 
 use std::sync::Arc;
 
 use crate::ops::Operation;
 use crate::tape::{State, Tape, Var};
-use crate::tensor::{Meta, Tensor};
+use crate::tensor::{DType, Meta, Tensor};
 use crate::{Error, Result};
 pub use chain::{Chain, ChainStep, Load, Source};
 pub use step::{Step, Store};
@@ -28,18 +29,20 @@ pub struct Options {
     pub fuse: bool,
     /// Let buffers share places in the arena. Without it every value of the step can be looked at afterwards.
     pub reuse: bool,
+    /// What matrix products read their factors in: f32, bf16 or f16.
+    pub precision: DType,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { fuse: true, reuse: true }
+        Options { fuse: true, reuse: true, precision: DType::F32 }
     }
 }
 
 impl Options {
     /// Node by node, every value kept: what `--eager` runs.
     pub fn eager() -> Self {
-        Options { fuse: false, reuse: false }
+        Options { fuse: false, reuse: false, precision: DType::F32 }
     }
 }
 
@@ -93,7 +96,7 @@ impl Program {
     /// Plans the computation of `outputs` and of every state assigned on the tape.
     pub fn new(tape: &Tape, outputs: &[(&str, Var<'_>)], options: Options) -> Result<Program> {
         tape.check()?;
-        let graph = graph::Graph::new(tape, outputs);
+        let graph = graph::Graph::new(tape, outputs, options.precision);
         let mut program = fuse::lower(&graph, options);
         arena::place(&mut program, options.reuse);
         Ok(program)
@@ -103,9 +106,9 @@ impl Program {
         self.launches.iter().map(|l| l.flop).sum()
     }
 
-    /// Elements of all states whose name does not start with an optimiser's prefix (`adam.`, `ema.`).
+    /// Elements of all states whose name does not start with an optimiser's prefix (`adam.`, `ema.`, `loss_scale.`).
     pub fn parameter_count(&self) -> usize {
-        let moments = ["adam.", "ema."];
+        let moments = ["adam.", "ema.", "loss_scale."];
         let is_parameter =
             |s: &State| s.meta.dtype.is_float() && !moments.iter().any(|m| s.name.starts_with(m));
         self.states.iter().filter(|(s, _)| is_parameter(s)).map(|(s, _)| s.meta.len()).sum()
