@@ -9,7 +9,8 @@ use crate::error::Result;
 Example:
   kinesome devices
 
-A name of the first column is what --device takes; `auto` is the first one.")]
+A name of the first column is what --device takes. `auto` is a GPU if there is one, else the CPU; an adapter that \
+computes in software has to be named.")]
 pub struct Args {}
 
 pub fn run(_: Args) -> Result<()> {

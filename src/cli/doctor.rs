@@ -29,17 +29,30 @@ pub fn run(args: Args) -> Result<()> {
         None => println!("memory         unknown on this system"),
     }
     let mut faults = usize::from(!temporary_folder());
-    for device in device::all() {
+    let devices = device::all();
+    for device in &devices {
         println!("\n{}: {}", device.name(), device.describe());
-        faults += check_device(&device, args.verbose)?;
+        faults += check_device(device, args.verbose)?;
     }
-    println!("\nnot in this build yet: CUDA and Vulkan devices");
+    if !devices.iter().any(|d| d.name().starts_with("wgpu")) {
+        println!("\nwgpu: {}", wgpu_missing());
+    }
+    println!("\nnot in this build yet: CUDA devices");
     match faults {
         0 => {
             println!("all is well");
             Ok(())
         }
         n => Err(Error::usage(format!("{n} faults were found; please report the lines above"))),
+    }
+}
+
+/// Why no adapter is listed, and what would change that.
+fn wgpu_missing() -> String {
+    match device::open("wgpu") {
+        Ok(_) => "an adapter answered only now; run this again".into(),
+        Err(Error::Device { problem, .. }) => problem,
+        Err(error) => error.to_string(),
     }
 }
 

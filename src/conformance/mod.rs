@@ -37,6 +37,36 @@ pub fn all() -> Vec<Sample> {
 /// Central differences beyond this many components sample some of them.
 const MOST_COMPONENTS: usize = 24;
 
+/// A sample on a tape: its value, an upstream derivative of it, and what that gives by each input.
+pub struct Recorded<'t> {
+    pub outputs: Vec<(String, Var<'t>)>,
+    /// Inputs that the derivatives are by.
+    by: Vec<usize>,
+    upstream: Vec<f64>,
+}
+
+impl<'t> Recorded<'t> {
+    pub fn new(sample: &Sample, tape: &'t Tape) -> Recorded<'t> {
+        let inputs = sample.inputs(tape);
+        let value = (sample.record)(tape, &inputs);
+        let shape = value.shape();
+        let upstream = numbers(&format!("{} upstream", sample.name), value.meta().len());
+        let constant = tape.constant(Tensor::from_f64(&shape, value.meta().dtype, &upstream));
+        let is_float = |i: &usize| sample.differentiate && inputs[*i].meta().dtype == DType::F32;
+        let by: Vec<usize> = (0..inputs.len()).filter(is_float).collect();
+        let wanted: Vec<Var<'_>> = by.iter().map(|&i| inputs[i]).collect();
+        let derivatives = tape.pull_back(value, constant, &wanted);
+        let named = by.iter().zip(derivatives).map(|(i, d)| (format!("d{i}"), d));
+        let outputs = std::iter::once(("value".to_string(), value)).chain(named).collect();
+        Recorded { outputs, by, upstream }
+    }
+
+    /// As plans take them.
+    pub fn named(&self) -> Vec<(&str, Var<'t>)> {
+        self.outputs.iter().map(|(name, var)| (name.as_str(), *var)).collect()
+    }
+}
+
 /// Runs one sample on a device in every way that a program is run.
 pub fn check(device: &Arc<dyn Device>, sample: &Sample) -> Result<Vec<Fault>> {
     let tensors = sample.tensors();
@@ -45,20 +75,10 @@ pub fn check(device: &Arc<dyn Device>, sample: &Sample) -> Result<Vec<Fault>> {
         let mut report =
             |what: String| faults.push(Fault { sample: sample.name.clone(), what: format!("{way}: {what}") });
         let tape = Tape::new();
-        let inputs = sample.inputs(&tape);
-        let value = (sample.record)(&tape, &inputs);
-        let shape = value.shape();
-        let upstream_values = numbers(&format!("{} upstream", sample.name), value.meta().len());
-        let upstream = tape.constant(Tensor::from_f64(&shape, value.meta().dtype, &upstream_values));
-        let differentiable: Vec<usize> =
-            (0..inputs.len()).filter(|&i| sample.differentiate && tensors[i].dtype() == DType::F32).collect();
-        let by: Vec<Var<'_>> = differentiable.iter().map(|&i| inputs[i]).collect();
-        let derivatives = tape.pull_back(value, upstream, &by);
-        let names: Vec<String> = differentiable.iter().map(|i| format!("d{i}")).collect();
-        let mut outputs = vec![("value", value)];
-        outputs.extend(names.iter().map(String::as_str).zip(derivatives));
+        let recorded = Recorded::new(sample, &tape);
+        let value = recorded.outputs[0].1;
         let store = Store::new(device.clone(), 0);
-        let mut step = Step::new(&store, &tape, &outputs, options)?;
+        let mut step = Step::new(&store, &tape, &recorded.named(), options)?;
         let input_names: Vec<String> = (0..tensors.len()).map(|i| format!("x{i}")).collect();
         let feeds: Vec<(&str, &Tensor)> = input_names.iter().map(String::as_str).zip(&tensors).collect();
         step.run(&feeds)?;
@@ -70,10 +90,10 @@ pub fn check(device: &Arc<dyn Device>, sample: &Sample) -> Result<Vec<Fault>> {
         if let Some(what) = compare(&step.fetch("value")?, &truth, limit.value) {
             report(format!("value: {what}"));
         }
-        for (&input, name) in differentiable.iter().zip(&names) {
+        for (&input, (name, _)) in recorded.by.iter().zip(&recorded.outputs[1..]) {
             let found = step.fetch(name)?.to_f32();
             if let Some(what) =
-                check_derivative(sample, &exact, input, &found, &upstream_values, limit.derivative)
+                check_derivative(sample, &exact, input, &found, &recorded.upstream, limit.derivative)
             {
                 report(format!("derivative by input {input}: {what}"));
             }

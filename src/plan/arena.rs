@@ -3,7 +3,8 @@
 
 use super::{Place, Program};
 
-const ALIGNMENT: usize = 128;
+/// What the strictest device asks of the place where a buffer begins.
+const ALIGNMENT: usize = 256;
 
 pub fn place(program: &mut Program, reuse: bool) {
     let end = program.launches.len();

@@ -1,6 +1,6 @@
 //! NaN, infinity and huge values: no crash, and neighbours stay sound.
 
-use kinesome::device::{self, Device};
+use kinesome::device::Device;
 use kinesome::ops::rows;
 use kinesome::plan::{Options, Step, Store};
 use kinesome::tape::Tape;
@@ -24,7 +24,7 @@ fn run(
 /// Every row: a wild value changes no neighbour, and gives what f64 gives where f32 can say it.
 #[test]
 fn wild_values_stay_where_they_are() {
-    for device in device::all() {
+    for device in crate::devices() {
         for row in rows::ALL {
             let n = 40;
             let tame: Vec<f32> = (0..n).map(|i| 0.3 + 0.05 * i as f32).collect();
@@ -64,7 +64,7 @@ fn wild_values_stay_where_they_are() {
 /// Rows of a matrix do not leak into one another.
 #[test]
 fn wild_rows_stay_rows() {
-    for device in device::all() {
+    for device in crate::devices() {
         let (m, k, n) = (7, 33, 9);
         let b = Tensor::f32(&[k, n], (0..k * n).map(|i| (i as f32 * 0.37).sin()).collect());
         for wild in WILD {

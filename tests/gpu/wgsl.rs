@@ -1,27 +1,18 @@
 use std::collections::HashSet;
 
-use kinesome::conformance;
+use kinesome::conformance::{self, Recorded};
 use kinesome::device::gpu::source::{Spot, wgsl};
 use kinesome::device::gpu::{Access, Language, lower};
 use kinesome::plan::{Options, Program};
 use kinesome::tape::Tape;
-use kinesome::tensor::{DType, Meta, Tensor};
 
 /// The programs of every sample, value and derivative, in both ways that they are planned.
 fn programs(mut each: impl FnMut(&str, &Program)) {
     for sample in conformance::all() {
         for options in [Options::default(), Options::eager()] {
             let tape = Tape::new();
-            let inputs = sample.inputs(&tape);
-            let value = (sample.record)(&tape, &inputs);
-            let upstream = tape.constant(Tensor::zeros(&Meta::new(&value.shape(), value.meta().dtype)));
-            let by: Vec<_> = inputs.iter().copied().filter(|v| v.meta().dtype == DType::F32).collect();
-            let by = if sample.differentiate { by } else { vec![] };
-            let derivatives = tape.pull_back(value, upstream, &by);
-            let names: Vec<String> = (0..by.len()).map(|i| format!("d{i}")).collect();
-            let mut outputs = vec![("value", value)];
-            outputs.extend(names.iter().map(String::as_str).zip(derivatives));
-            each(&sample.name, &Program::new(&tape, &outputs, options).expect("a plan"));
+            let recorded = Recorded::new(&sample, &tape);
+            each(&sample.name, &Program::new(&tape, &recorded.named(), options).expect("a plan"));
         }
     }
 }

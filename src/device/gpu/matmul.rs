@@ -26,7 +26,7 @@ pub fn lower(op: &MatMul, call: &mut Call<'_>) {
     let groups = batch * down * across;
     let result = batch * m * n;
     let parts = (k / PART).min(BUSY / groups).min(MOST_PARTIAL / result).max(1);
-    let depth = k.div_ceil(parts).next_multiple_of(STEP);
+    let depth = k.div_ceil(parts).max(1).next_multiple_of(STEP);
     let parts = k.div_ceil(depth).max(1);
     let pass = Pass::new("matmul", "matmul", 256, groups * parts)
         .size("M", m)

@@ -142,52 +142,52 @@ fn place(shared: &Shared, program: &Program, states: &[Piece]) -> Result<Vec<Pie
     Ok(pieces)
 }
 
-/// Every buffer is bound once where it fits a binding, else in windows around what the pass uses.
+/// Every value is bound by itself, so that a shader does not depend on where its values stand. Where an adapter
+/// binds fewer than that, whole buffers are bound.
 fn windows(shared: &Shared, pass: &Pass, bound: &[&Piece], label: &str) -> Result<(Vec<Window>, Vec<Spot>)> {
-    let most = shared.device.limits().max_storage_buffer_binding_size;
-    let mut order: Vec<usize> = (0..bound.len()).collect();
-    order.sort_by_key(|&i| bound[i].offset);
-    let mut windows: Vec<Window> = vec![];
-    let mut memory_of = vec![0; bound.len()];
-    for i in order {
-        let Piece { buffer, offset, len } = bound[i];
-        let whole = buffer.size() <= most;
-        let (from, to) = match whole {
-            true => (0, buffer.size()),
-            false => (offset / ALIGNMENT * ALIGNMENT, (offset + *len as u64).next_multiple_of(4)),
-        };
-        let joined = windows.iter().position(|w| w.buffer == *buffer && to.max(w.to) - w.from <= most);
-        let at = joined.unwrap_or_else(|| {
-            windows.push(Window { buffer: buffer.clone(), from, to, written: false });
-            windows.len() - 1
-        });
-        windows[at].to = windows[at].to.max(to);
-        if windows[at].to - windows[at].from > most {
-            return Err(problem(format!(
-                "{label}: a value of {len} bytes does not fit one binding, which this adapter limits to {most}; \
-                 use smaller batches"
-            )));
+    let limits = shared.device.limits();
+    let most = limits.max_storage_buffer_binding_size;
+    let count = limits.max_storage_buffers_per_shader_stage as usize;
+    let view = |piece: &Piece, whole: bool| match whole {
+        true => (0, piece.buffer.size()),
+        // Not nothing: an empty range cannot be bound.
+        false => (piece.offset, piece.offset + (piece.len as u64).next_multiple_of(4).max(4)),
+    };
+    let gather = |whole: bool| {
+        let mut windows: Vec<Window> = vec![];
+        let mut spots = vec![];
+        for &piece in bound {
+            let (from, to) = view(piece, whole);
+            let same = |w: &Window| w.buffer == piece.buffer && w.from == from && w.to == to;
+            let memory = windows.iter().position(same).unwrap_or_else(|| {
+                windows.push(Window { buffer: piece.buffer.clone(), from, to, written: false });
+                windows.len() - 1
+            });
+            spots.push(Spot { memory, word: ((piece.offset - from) / 4) as u32 });
         }
-        memory_of[i] = at;
+        (windows, spots)
+    };
+    let (mut windows, mut spots) = gather(false);
+    if windows.len() > count {
+        (windows, spots) = gather(true);
     }
-    // One buffer is used in one way during a dispatch, whichever window it is seen through.
+    if windows.len() > count {
+        let problem_text =
+            format!("{label}: needs {} buffers at once, this adapter binds {count}", windows.len());
+        return Err(problem(problem_text));
+    }
+    if let Some(large) = windows.iter().find(|w| w.to - w.from > most) {
+        return Err(problem(format!(
+            "{label}: {} bytes do not fit one binding, which this adapter limits to {most}; use smaller batches",
+            large.to - large.from
+        )));
+    }
+    // One buffer is used in one way during a dispatch, through all its windows.
     for (binding, piece) in pass.bindings.iter().zip(bound) {
         if binding.access != Access::Read {
             windows.iter_mut().filter(|w| w.buffer == piece.buffer).for_each(|w| w.written = true);
         }
     }
-    let limit = shared.device.limits().max_storage_buffers_per_shader_stage as usize;
-    if windows.len() > limit {
-        return Err(problem(format!(
-            "{label}: needs {} buffers at once and this adapter binds {limit}",
-            windows.len()
-        )));
-    }
-    let spot = |i: usize| Spot {
-        memory: memory_of[i],
-        word: ((bound[i].offset - windows[memory_of[i]].from) / 4) as u32,
-    };
-    let spots = (0..bound.len()).map(spot).collect();
     Ok((windows, spots))
 }
 
