@@ -1,5 +1,5 @@
 // What every kernel sees: types, the words of rows that touch bits or are the device's own instructions (the
-// others follow from `ops/vocabulary.rs`), 16-bit floats as u16, and the place of a group and a thread.
+// others follow from `ops/vocabulary.rs`), bf16 as u16 (f16 is in `ptx.cu`), the place of a group and a thread.
 
 typedef unsigned int u32;
 typedef int i32;
@@ -23,16 +23,6 @@ WORD f32 pow2(f32 n) { return from_bits(u32(i32(n + 127.0f)) << 23); }
 WORD f32 exponent(f32 x) { return f32(i32(to_bits(x) - 0x3f3504f3u) >> 23); }
 WORD f32 mantissa(f32 x) { return from_bits(((to_bits(x) - 0x3f3504f3u) & 0x007fffffu) + 0x3f3504f3u); }
 
-WORD f32 from_f16(u16 bits) {
-    f32 x;
-    asm("cvt.f32.f16 %0, %1;" : "=f"(x) : "h"(bits));
-    return x;
-}
-WORD u16 to_f16(f32 x) {
-    u16 bits;
-    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(bits) : "f"(x));
-    return bits;
-}
 WORD f32 from_bf16(u16 bits) { return from_bits(u32(bits) << 16); }
 WORD u16 to_bf16(f32 x) {
     const u32 bits = to_bits(x);
@@ -42,3 +32,18 @@ WORD u16 to_bf16(f32 x) {
 
 WORD u32 group_index() { return blockIdx.y * gridDim.x + blockIdx.x; }
 WORD u32 thread_index() { return threadIdx.x; }
+
+/// `join` of the values of all threads of a group, given to each of them, always in the same order.
+template <u32 threads, class Join>
+WORD f32 join_group(f32 value, Join join) {
+    for (u32 reach = 16; reach > 0; reach /= 2) value = join(__shfl_xor_sync(~0u, value, reach), value);
+    if (threads == 32) return value;
+    __shared__ f32 warps[threads / 32];
+    // What an earlier call put there may still be being read.
+    __syncthreads();
+    if (threadIdx.x % 32 == 0) warps[threadIdx.x / 32] = value;
+    __syncthreads();
+    value = warps[0];
+    for (u32 w = 1; w < threads / 32; w++) value = join(value, warps[w]);
+    return value;
+}

@@ -2,6 +2,7 @@
 //! network and no tape.
 
 pub mod cpu;
+pub mod cuda;
 pub mod gpu;
 pub mod wgpu;
 
@@ -53,18 +54,21 @@ pub trait Executable: Send {
     fn fetch(&mut self, buffer: usize, bytes: &mut [u8]) -> Result<()>;
 }
 
-/// The device called `name`. `auto` is the first GPU that answers, else the CPU; a software adapter has to be
-/// named.
+/// The device called `name`. `auto` is the first GPU that answers (CUDA, then a real wgpu adapter), else the
+/// CPU; a software adapter has to be named.
 pub fn open(name: &str) -> Result<Arc<dyn Device>> {
+    if let Some(ordinal) = name.strip_prefix("cuda") {
+        let digits = ordinal.strip_prefix(':').unwrap_or(if ordinal.is_empty() { "0" } else { "" });
+        if let Ok(ordinal) = digits.parse() {
+            return Ok(Arc::new(cuda::open(ordinal)?));
+        }
+    }
     match name {
         "cpu" => Ok(Arc::new(cpu::Cpu::new())),
-        "auto" => Ok(match wgpu::hardware() {
-            Some(device) => Arc::new(device),
-            None => Arc::new(cpu::Cpu::new()),
-        }),
-        "cuda" => Err(Error::Device {
-            device: name.into(),
-            problem: "this build has no such device yet; use --device cpu".into(),
+        "auto" => Ok(match (cuda::open(0), wgpu::hardware()) {
+            (Ok(device), _) => Arc::new(device),
+            (_, Some(device)) => Arc::new(device),
+            _ => Arc::new(cpu::Cpu::new()),
         }),
         _ if name == "wgpu" || name.starts_with("wgpu:") => Ok(Arc::new(wgpu::Wgpu::open(name)?)),
         other => {
@@ -76,6 +80,8 @@ pub fn open(name: &str) -> Result<Arc<dyn Device>> {
 /// Every device of this machine that answers, software ones too.
 pub fn all() -> Vec<Arc<dyn Device>> {
     let mut devices: Vec<Arc<dyn Device>> = vec![Arc::new(cpu::Cpu::new())];
+    let gpus = (0..cuda::count()).filter_map(|ordinal| cuda::open(ordinal).ok());
+    devices.extend(gpus.map(|device| Arc::new(device) as Arc<dyn Device>));
     devices.extend(wgpu::all().into_iter().map(|device| Arc::new(device) as Arc<dyn Device>));
     devices
 }

@@ -27,9 +27,15 @@ pub struct Spot {
 }
 
 macro_rules! files {
-    ($stem:expr, $folder:literal, $extension:literal, [$($known:literal),* $(,)?]) => {
+    ($stem:expr, $folder:literal, $extension:literal) => {
+        files!($stem, $folder, $extension, prelude attention chain concat conv encode fft gather matmul norm order
+            pad random reduce scan segment_sum slice softmax sort topk)
+    };
+    ($stem:expr, $folder:literal, $extension:literal, $($known:ident)*) => {
         match $stem {
-            $($known => Some(include_str!(concat!("../../../", $folder, "/", $known, $extension))),)*
+            $(stringify!($known) => {
+                Some(include_str!(concat!("../../../", $folder, "/", stringify!($known), $extension)))
+            })*
             _ => None,
         }
     };
@@ -38,39 +44,8 @@ macro_rules! files {
 /// The file of a special.
 pub fn file(language: Language, stem: &str) -> Option<&'static str> {
     match language {
-        Language::Wgsl => files!(
-            stem,
-            "shaders",
-            ".wgsl",
-            [
-                "prelude",
-                "attention",
-                "chain",
-                "concat",
-                "conv",
-                "encode",
-                "fft",
-                "gather",
-                "matmul",
-                "norm",
-                "order",
-                "pad",
-                "random",
-                "reduce",
-                "scan",
-                "segment_sum",
-                "slice",
-                "softmax",
-                "sort",
-                "topk"
-            ]
-        ),
-        Language::Cuda => files!(
-            stem,
-            "kernels",
-            ".cu",
-            ["prelude", "attention", "chain", "conv", "gather", "scan", "sort", "topk"]
-        ),
+        Language::Wgsl => files!(stem, "shaders", ".wgsl"),
+        Language::Cuda => files!(stem, "kernels", ".cu"),
     }
 }
 
