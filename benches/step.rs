@@ -256,8 +256,8 @@ fn stem(launch: &Launch) -> String {
     match &launch.kernel {
         Kernel::Chain(chain) if chain.steps.is_empty() => "copy".into(),
         Kernel::Chain(_) => "chain".into(),
-        Kernel::Special { op, epilogue: None, .. } => op.stem().into(),
-        Kernel::Special { op, .. } => format!("{} with epilogue", op.stem()),
+        Kernel::Special { op, prologue: None, epilogue: None, .. } => op.stem().into(),
+        Kernel::Special { op, .. } => format!("{} with a chain", op.stem()),
     }
 }
 

@@ -18,12 +18,6 @@ WORD f32 score(f32 product, u32 member, u32 i, u32 j) {
     return max(s, LOWEST);
 }
 
-// The weight of a pair, made again from the logarithm of its row's sum.
-WORD f32 weight(f32 product, u32 member, u32 i, u32 j) {
-    const f32 s = score(product, member, i, j);
-    return exp(s - load_result((member * QUERIES + i) * (WIDTH + 1u) + WIDTH));
-}
-
 // entry: forward
 KERNEL(forward) {
     const u32 row = group_index() * THREADS + thread_index();
@@ -72,6 +66,13 @@ KERNEL(forward) {
         finish(row * (WIDTH + 1u) + w, y[w] * factor);
     }
     finish(row * (WIDTH + 1u) + WIDTH, select(0.0f, top + log(sum), is_there));
+}
+
+// entry: by_queries by_keys_values by_bias
+// The weight of a pair, made again from the logarithm of its row's sum.
+WORD f32 weight(f32 product, u32 member, u32 i, u32 j) {
+    const f32 s = score(product, member, i, j);
+    return exp(s - load_result((member * QUERIES + i) * (WIDTH + 1u) + WIDTH));
 }
 
 // entry: by_queries

@@ -18,12 +18,6 @@ fn score(product: f32, member: u32, i: u32, j: u32) -> f32 {
     return max(s, LOWEST);
 }
 
-// The weight of a pair, made again from the logarithm of its row's sum.
-fn weight(product: f32, member: u32, i: u32, j: u32) -> f32 {
-    let s = score(product, member, i, j);
-    return exp(s - load_result((member * QUERIES + i) * (WIDTH + 1u) + WIDTH));
-}
-
 // entry: forward
 @compute @workgroup_size(THREADS)
 fn forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
@@ -68,6 +62,13 @@ fn forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_in
         finish(row * (WIDTH + 1u) + w, y[w] * factor);
     }
     finish(row * (WIDTH + 1u) + WIDTH, select(0.0, top + log(sum), is_there));
+}
+
+// entry: by_queries by_keys_values by_bias
+// The weight of a pair, made again from the logarithm of its row's sum.
+fn weight(product: f32, member: u32, i: u32, j: u32) -> f32 {
+    let s = score(product, member, i, j);
+    return exp(s - load_result((member * QUERIES + i) * (WIDTH + 1u) + WIDTH));
 }
 
 // entry: by_queries

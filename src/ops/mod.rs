@@ -54,6 +54,12 @@ pub trait Operation: Any + Debug + Send + Sync {
     fn takes_epilogue(&self) -> bool {
         false
     }
+
+    /// Whether its only input can be an elementwise chain that is evaluated inside the kernel. Such a kernel
+    /// reads every element once.
+    fn takes_prologue(&self) -> bool {
+        false
+    }
 }
 
 /// An f64 array of the oracle.

@@ -1,7 +1,7 @@
 //! The plan: a tape's live nodes as a short list of launches over buffers with fixed places.
 //!
 //! What happens, in order: products get 16-bit factors where that is asked for ([`precision`]); equal nodes become one and dead ones go ([`graph`]); elementwise nodes join into
-//! chains, and a chain over a matrix product becomes its epilogue ([`fuse`]); every buffer gets a place in one
+//! chains, a chain over a matrix product becomes its epilogue, one in front of a reduction its prologue ([`fuse`]); every buffer gets a place in one
 //! arena by its lifetime ([`arena`]). Shapes are fixed, so peak memory is known before the first step.
 //! No device is known here; a [`Program`] is data that a device loads, and that can be printed.
 
@@ -67,14 +67,21 @@ pub struct Buffer {
 pub enum Kernel {
     /// A chain over elements.
     Chain(Chain),
-    /// A special; with an epilogue its result goes through the chain and is not stored itself.
-    Special { op: Arc<dyn Operation>, inputs: Vec<Meta>, result: Meta, epilogue: Option<Chain> },
+    Special {
+        op: Arc<dyn Operation>,
+        inputs: Vec<Meta>,
+        result: Meta,
+        /// Its one store is the special's only input, which stands nowhere else.
+        prologue: Option<Chain>,
+        /// The result goes through it and is not stored itself.
+        epilogue: Option<Chain>,
+    },
 }
 
 #[derive(Clone, Debug)]
 pub struct Launch {
     pub kernel: Kernel,
-    /// A special's own inputs first, then what the chain loads.
+    /// A special's own inputs first (none with a prologue), then what its chains load.
     pub reads: Vec<BufferId>,
     pub writes: Vec<BufferId>,
     /// The node this launch completes: layer, operation, shape and the line that recorded it.
@@ -146,8 +153,11 @@ impl Program {
         for (i, launch) in self.launches.iter().enumerate() {
             let what = match &launch.kernel {
                 Kernel::Chain(chain) => chain.to_string(),
-                Kernel::Special { op, epilogue: None, .. } => op.stem().to_string(),
-                Kernel::Special { op, epilogue: Some(chain), .. } => format!("{} + {chain}", op.stem()),
+                Kernel::Special { op, prologue, epilogue, .. } => {
+                    let before = prologue.as_ref().map(|chain| format!("{chain} + ")).unwrap_or_default();
+                    let after = epilogue.as_ref().map(|chain| format!(" + {chain}")).unwrap_or_default();
+                    format!("{before}{}{after}", op.stem())
+                }
             };
             text += &format!(
                 "{i:4} {:10.3} MB {:10.2} MFLOP  {what:40} {}\n",

@@ -125,7 +125,8 @@ impl Raw {
     /// Nothing else may use the range while the slice lives.
     unsafe fn slice_mut<'a, T: bytemuck::Pod>(self, start: usize, len: usize) -> &'a mut [T] {
         debug_assert!(start + len <= self.len);
-        unsafe { std::slice::from_raw_parts_mut(self.pointer.cast::<T>().add(start), len) }
+        // Wrapping: a window of a larger whole begins before its own memory.
+        unsafe { std::slice::from_raw_parts_mut(self.pointer.cast::<T>().wrapping_add(start), len) }
     }
 }
 
@@ -135,6 +136,7 @@ struct Call<'a> {
     result: &'a Meta,
     reads: &'a [Raw],
     writes: &'a [Raw],
+    prologue: Option<&'a Chain>,
     epilogue: Option<&'a Chain>,
 }
 
@@ -220,9 +222,15 @@ impl Executable for Loaded {
         let writes = launch.writes.iter().map(|&b| self.raw(b)).collect::<Result<Vec<_>>>()?;
         match &launch.kernel {
             Kernel::Chain(chain) => chain::run(chain, &reads, &writes),
-            Kernel::Special { op, inputs, result, epilogue } => {
-                let call =
-                    Call { inputs, result, reads: &reads, writes: &writes, epilogue: epilogue.as_ref() };
+            Kernel::Special { op, inputs, result, prologue, epilogue } => {
+                let call = Call {
+                    inputs,
+                    result,
+                    reads: &reads,
+                    writes: &writes,
+                    prologue: prologue.as_ref(),
+                    epilogue: epilogue.as_ref(),
+                };
                 run_special(op.as_ref(), &call)?;
             }
         }

@@ -80,6 +80,8 @@ pub struct Pass {
     pub groups: u64,
     /// What `finish(i, value)` does with element i of the result; without one it stores to binding `y`.
     pub epilogue: Option<Chain>,
+    /// What `load_x(i)` evaluates; without one it loads from binding `x`.
+    pub prologue: Option<Chain>,
 }
 
 /// A launch as a device runs it: passes in order, each seeing what the ones before wrote.
@@ -104,7 +106,16 @@ pub fn fold(groups: u64) -> [u32; 2] {
 impl Pass {
     fn new(stem: &'static str, entry: &'static str, threads: u32, groups: usize) -> Pass {
         let (constants, bindings) = (vec![], vec![]);
-        Pass { stem, entry, constants, bindings, threads, groups: groups as u64, epilogue: None }
+        Pass {
+            stem,
+            entry,
+            constants,
+            bindings,
+            threads,
+            groups: groups as u64,
+            epilogue: None,
+            prologue: None,
+        }
     }
 
     /// One thread an element.
@@ -155,6 +166,7 @@ struct Call<'a> {
     result: &'a Meta,
     reads: Vec<Whole>,
     writes: Vec<Whole>,
+    prologue: Option<&'a Chain>,
     epilogue: Option<&'a Chain>,
     lowered: Lowered,
 }
@@ -167,6 +179,16 @@ impl Call<'_> {
     fn scratch(&mut self, dtype: DType, len: usize) -> Whole {
         self.lowered.scratch.push((len * dtype.size()).next_multiple_of(4));
         Whole { content: Content::Scratch(self.lowered.scratch.len() - 1), dtype, len }
+    }
+
+    /// Binds the only input as `x`, or has the prologue make it.
+    fn input(&self, mut pass: Pass) -> Pass {
+        let Some(chain) = self.prologue else { return pass.reads("x", self.reads[0]) };
+        for r in read_indices(chain) {
+            pass = pass.reads(&format!("r{r}"), self.reads[r]);
+        }
+        pass.prologue = Some(chain.clone());
+        pass
     }
 
     /// The pass that makes the result's elements: with the epilogue, or with binding `y`.
@@ -205,7 +227,7 @@ pub fn lower(program: &Program, launch: &Launch, language: Language) -> Result<L
             Lowered { passes: vec![chain::lower(chain, &reads, &writes, language)], scratch: vec![] }
         }
         Kernel::Special { result, .. } if result.is_empty() => Lowered::default(),
-        Kernel::Special { op, inputs, result, epilogue } => {
+        Kernel::Special { op, inputs, result, prologue, epilogue } => {
             // Where 16 bits cannot be stored alone, a chain of its own stores them, in pairs.
             let split = language.stores_in_pairs() && writes.iter().any(|w| w.dtype.size() < 4);
             let mut call = Call {
@@ -213,6 +235,7 @@ pub fn lower(program: &Program, launch: &Launch, language: Language) -> Result<L
                 result,
                 reads,
                 writes,
+                prologue: prologue.as_ref(),
                 epilogue: epilogue.as_ref(),
                 lowered: Lowered::default(),
             };
