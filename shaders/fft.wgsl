@@ -4,11 +4,11 @@
 const REACH: u32 = DONE * RADIX;
 const COLUMNS: u32 = LENGTH / REACH;
 
-// e^(SIGN 2 pi i n / of), n < of: whole quarter turns are taken off exactly.
-fn unit(n: u32, of: u32) -> vec2<f32> {
-    let quarters = (8u * n + of) / (2u * of);
-    let rest = i32(4u * n) - i32(quarters * of);
-    let angle = f32(rest) / f32(of) * 1.5707963267948966;
+// e^(SIGN 2 pi i n / whole), n < whole: whole quarter turns are taken off exactly.
+fn unit(n: u32, whole: u32) -> vec2<f32> {
+    let quarters = (8u * n + whole) / (2u * whole);
+    let rest = i32(4u * n) - i32(quarters * whole);
+    let angle = f32(rest) / f32(whole) * 1.5707963267948966;
     let s = sin_core(angle);
     let c = cos_core(angle);
     let q = quarters & 3u;
@@ -48,8 +48,8 @@ fn fft(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index)
         if (s > 0u && s % 8u == 0u) {
             twiddle = unit(s * q % REACH, REACH);
         }
-        let from = (p + s * COLUMNS) * DONE + q % DONE;
-        sum += product(load_complex((line + (from + SHIFT_IN) % LENGTH) * STRIDE + inner), twiddle);
+        let entry = (p + s * COLUMNS) * DONE + q % DONE;
+        sum += product(load_complex((line + (entry + SHIFT_IN) % LENGTH) * STRIDE + inner), twiddle);
         twiddle = product(twiddle, turn);
     }
     let at = (line + (k + SHIFT_OUT) % LENGTH) * STRIDE + inner;

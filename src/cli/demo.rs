@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::progress::{Progress, quiet};
+use super::progress::{Stages, quiet};
 use crate::Result;
 use crate::systems::drgn::demo::{Audience, DemoOptions, Outcome, run as run_demo};
 use crate::systems::drgn::run::EpochLosses;
@@ -86,38 +86,24 @@ fn close(outcome: &Outcome) {
 
 #[derive(Default)]
 struct Screen {
-    bar: Option<(String, Progress)>,
+    stages: Stages,
+    epoch: String,
     images: usize,
-}
-
-impl Screen {
-    fn show(&mut self, label: &str, unit: &'static str, done: usize, total: usize) -> Result<()> {
-        if self.bar.as_ref().is_none_or(|(shown, _)| shown != label) {
-            self.bar = Some((label.to_string(), Progress::new(label, unit)));
-        }
-        match &mut self.bar {
-            Some((_, bar)) => bar.tick(done, total),
-            None => Ok(()),
-        }
-    }
 }
 
 impl Watch for Screen {
     fn begin_epoch(&mut self, epoch: usize, epochs: usize, images: usize) -> Result<()> {
         self.images = images;
-        self.show(&format!("training, epoch {epoch}/{epochs}"), "images", 0, images)
+        self.epoch = format!("training, epoch {epoch}/{epochs}");
+        self.stages.show(&self.epoch, "images", 0, images)
     }
 
     fn images(&mut self, done: usize, _: &EpochLosses) -> Result<()> {
-        let total = self.images;
-        match &mut self.bar {
-            Some((_, bar)) => bar.tick(done, total),
-            None => Ok(()),
-        }
+        self.stages.show(&self.epoch, "images", done, self.images)
     }
 
     fn end_epoch(&mut self, losses: &EpochLosses) -> Result<()> {
-        self.bar = None;
+        self.stages.end();
         let EpochLosses { epoch, total, divergence, images_per_second, .. } = losses;
         if !quiet() {
             println!(
@@ -130,6 +116,6 @@ impl Watch for Screen {
 
 impl Audience for Screen {
     fn progress(&mut self, label: &str, unit: &'static str, done: usize, total: usize) -> Result<()> {
-        self.show(label, unit, done, total)
+        self.stages.show(label, unit, done, total)
     }
 }

@@ -99,6 +99,29 @@ impl Drop for Progress {
     }
 }
 
+/// Progress of work in stages: one bar at a time, named for what is being done.
+#[derive(Default)]
+pub struct Stages(Option<Progress>);
+
+impl Stages {
+    /// As [`Progress::tick`]; a new label begins a new bar.
+    pub fn show(&mut self, label: &str, unit: &'static str, done: usize, total: usize) -> Result<()> {
+        let bar = match self.0.take() {
+            Some(bar) if bar.label == label => bar,
+            // The old bar goes before the new one comes.
+            other => {
+                drop(other);
+                Progress::new(label, unit)
+            }
+        };
+        self.0.insert(bar).tick(done, total)
+    }
+
+    pub fn end(&mut self) {
+        self.0 = None;
+    }
+}
+
 /// Three digits or so.
 fn short(v: f64) -> String {
     if v < 10.0 {

@@ -1,5 +1,6 @@
 //! `kinesome simulate`: a particle stack with known truth, from atomic structures.
 
+use super::progress::{Stages, note};
 use crate::cryo::simulate::{
     Contrast, Ensemble, Microscope, Poses, Shift, SimulateOptions, Spread, Stage, Summary, simulate,
 };
@@ -7,7 +8,6 @@ use crate::error::{Error, Result};
 use crate::io::star::Star;
 use crate::io::structure::Structure;
 use clap::{Args, ValueEnum};
-use indicatif::{ProgressBar, ProgressStyle};
 use std::path::{Path, PathBuf};
 
 const EXAMPLES: &str = "\
@@ -256,18 +256,22 @@ pub fn run(args: SimulateArgs) -> Result<()> {
         Some(points) => Ensemble::path(&structures, points, !args.no_align)?,
         None => Ensemble::states(&structures)?,
     };
-    let mut bar = Bar { bar: None };
-    let summary =
-        simulate(&options, ensemble, &args.out, &mut |stage, done, total| bar.show(stage, done, total))?;
-    bar.finish();
+    let mut stages = Stages::default();
+    let summary = simulate(&options, ensemble, &args.out, &mut |stage, done, total| {
+        let (label, unit) = match stage {
+            Stage::Measure => ("measuring the signal", "images"),
+            Stage::Images => ("writing images", "images"),
+            Stage::Maps => ("writing true maps", "maps"),
+        };
+        stages.show(label, unit, done, total)
+    })?;
+    stages.end();
     report(&summary);
     Ok(())
 }
 
 fn report(s: &Summary) {
-    for note in &s.notes {
-        eprintln!("note: {note}");
-    }
+    s.notes.iter().for_each(|text| note(text));
     println!(
         "{} images of {} x {} pixels, {} Å per pixel, {} conformation{}, {:.1} s ({:.0} images/s)",
         s.images,
@@ -354,39 +358,4 @@ fn read_poses(path: &Path) -> Result<Vec<[f64; 3]>> {
             Ok(angles)
         })
         .collect()
-}
-
-/// One bar at a time, named for what is being done.
-struct Bar {
-    bar: Option<(Stage, ProgressBar)>,
-}
-
-impl Bar {
-    fn show(&mut self, stage: Stage, done: usize, total: usize) -> Result<()> {
-        if self.bar.as_ref().is_none_or(|(now, _)| *now != stage) {
-            self.finish();
-            let (name, unit) = match stage {
-                Stage::Measure => ("measuring the signal", "images/s"),
-                Stage::Images => ("writing images", "images/s"),
-                Stage::Maps => ("writing true maps", "maps/s"),
-            };
-            let template =
-                format!("{{msg:22}} {{bar:30}} {{pos}}/{{len}}  {{per_sec:.0}} {unit}, {{eta}} left");
-            let bar = ProgressBar::new(total as u64).with_message(name);
-            if let Ok(style) = ProgressStyle::with_template(&template) {
-                bar.set_style(style);
-            }
-            self.bar = Some((stage, bar));
-        }
-        if let Some((_, bar)) = &self.bar {
-            bar.set_position(done as u64);
-        }
-        Ok(())
-    }
-
-    fn finish(&mut self) {
-        if let Some((_, bar)) = self.bar.take() {
-            bar.finish_and_clear();
-        }
-    }
 }

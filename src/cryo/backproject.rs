@@ -59,7 +59,7 @@ pub struct View {
     pub shift: [f64; 2],
     /// Imaging conditions; none means CTF 1.
     pub ctf: Option<CtfParams>,
-    /// A further factor on the CTF (dose weights of a tilt series), by radius and azimuth: [D, D].
+    /// A further factor on the CTF (dose weights of a tilt series) at each frequency: [D, D].
     pub envelope: Option<std::sync::Arc<[f32]>>,
 }
 
@@ -332,15 +332,16 @@ fn spread_image(
     planes: &mut [Quad],
 ) {
     let d = n + 1;
-    let r = (n / 2) as f64;
+    let r = (n / 2) as f32;
     let top = bottom + planes.len() / (d * d);
-    // In f64, because a coordinate that merely rounds to a whole number would meet the same voxel twice.
-    let m = rotation;
+    // In f32, as the reference program: a coordinate that rounds to a whole number there meets the same voxel
+    // twice, and a weight that rounds to nothing leaves its voxel empty.
+    let m = rotation.map(|row| row.map(|v| v as f32));
     // A pixel at height z meets planes floor(z) and ceil(z); heights strictly between these bounds reach the slab.
-    let (low, high) = (bottom as f64 - 1.0, top as f64);
+    let (low, high) = (bottom as f32 - 1.0, top as f32);
     for row in rows {
-        let y = f64::from(row.ky);
-        let base = [y * m[1][0], y * m[1][1], y * m[1][2]];
+        let y = row.ky as f32;
+        let base = m[1].map(|v| y * v);
         for side in [1.0, -1.0] {
             let Some((first, last)) = interval(row, side * base[2], side * m[0][2], low.max(-0.5), high)
             else {
@@ -348,26 +349,25 @@ fn spread_image(
             };
             let values = &quads[row.start + (first - row.first) as usize..];
             for (kx, quad) in (first..=last).zip(values) {
-                let x = f64::from(kx);
-                let z = side * (x * m[0][2] + base[2]);
+                let x = kx as f32;
+                let point: [f32; 3] = std::array::from_fn(|i| side * (x * m[0][i] + base[i]));
+                let z = point[2];
                 let upper_half = if side > 0.0 { z >= 0.0 } else { z > 0.0 };
-                if !(upper_half && z > low && z < high) {
-                    continue;
+                if upper_half && z > low && z < high {
+                    let quad = if side > 0.0 { *quad } else { [quad[1], quad[0], quad[2], 0.0] };
+                    spread_pixel(d, r, point, quad, bottom, top, planes);
                 }
-                let point = [side * (x * m[0][0] + base[0]), side * (x * m[0][1] + base[1]), z];
-                let quad = if side > 0.0 { *quad } else { [quad[1], quad[0], quad[2], 0.0] };
-                spread_pixel(d, r, point, quad, bottom, top, planes);
             }
         }
     }
 }
 
 /// The kx of a row at which `start + kx·slope` may lie in (low, high), with a margin for rounding.
-fn interval(row: &Row, start: f64, slope: f64, low: f64, high: f64) -> Option<(i32, i32)> {
+fn interval(row: &Row, start: f32, slope: f32, low: f32, high: f32) -> Option<(i32, i32)> {
+    let (low, high) = (low - 0.01, high + 0.01);
     if slope.abs() < 1e-6 {
         // The row is level: it is in or out as a whole, up to n·1e-6.
-        return (start > low - 0.01 && start < high + 0.01 && row.last >= row.first)
-            .then_some((row.first, row.last));
+        return (start > low && start < high && row.last >= row.first).then_some((row.first, row.last));
     }
     let (a, b) = ((low - start) / slope, (high - start) / slope);
     let (from, to) = if a < b { (a, b) } else { (b, a) };
@@ -379,8 +379,8 @@ fn interval(row: &Row, start: f64, slope: f64, low: f64, high: f64) -> Option<(i
 #[inline(always)]
 fn spread_pixel(
     d: usize,
-    r: f64,
-    point: [f64; 3],
+    r: f32,
+    point: [f32; 3],
     quad: Quad,
     bottom: usize,
     top: usize,
@@ -390,13 +390,16 @@ fn spread_pixel(
     // floor without a library call: truncate, and step down where that went up.
     let floor = point.map(|p| {
         let whole = p as i32;
-        whole - i32::from(f64::from(whole) > p)
+        whole - i32::from(whole as f32 > p)
     });
-    let below: [f64; 3] = std::array::from_fn(|i| point[i] - f64::from(floor[i]));
+    let below: [f32; 3] = std::array::from_fn(|i| point[i] - floor[i] as f32);
     let integral = below.map(|b| b == 0.0);
     // Distance to the upper neighbour; an integral coordinate is its own.
-    let above: [f64; 3] = std::array::from_fn(|i| if integral[i] { 0.0 } else { 1.0 - below[i] });
-    let (b, a) = (below.map(|v| (v * v) as f32), above.map(|v| (v * v) as f32));
+    let above: [f32; 3] =
+        std::array::from_fn(|i| if integral[i] { 0.0 } else { (floor[i] + 1) as f32 - point[i] });
+    // Distances of one within half a rounding of f32 weigh nothing, as in the reference.
+    let square = |v: f32| f64::from(v) * f64::from(v);
+    let (b, a) = (below.map(square), above.map(square));
     let squares = [
         b[0] + b[1] + b[2],
         a[0] + b[1] + b[2],
@@ -407,7 +410,7 @@ fn spread_pixel(
         b[0] + a[1] + a[2],
         a[0] + a[1] + a[2],
     ];
-    let weights = squares.map(|s| (1.0 - s.sqrt()).max(0.0));
+    let weights = squares.map(|s| (1.0 - s.sqrt() as f32).max(0.0));
     let x = (floor[0] + r as i32) as usize;
     let y = (floor[1] + r as i32) as usize;
     let z = floor[2] as usize;

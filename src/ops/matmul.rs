@@ -138,7 +138,10 @@ impl Operation for MatMul {
 
 pub fn samples() -> Vec<Sample> {
     let mut samples = vec![];
-    let shapes: [(&[usize], &[usize]); 8] = [
+    // The larger ones are cut into tiles, or along the inner axis.
+    let shapes: [(&[usize], &[usize]); 10] = [
+        (&[200, 33], &[33, 70]),
+        (&[5, 4200], &[4200, 3]),
         (&[3, 5], &[5, 4]),
         (&[1, 1], &[1, 1]),
         (&[130, 33], &[33, 70]),
@@ -178,13 +181,18 @@ pub fn samples() -> Vec<Sample> {
         );
     }
     samples.push(
-        Sample::new("matmul, bias, residual, relu", |_, v| {
-            let h = v[0].matmul_t(v[1]) + v[2] + v[0];
-            h.relu()
-        })
-        .normal(&[37, 19])
-        .normal(&[19, 19])
-        .normal(&[19]),
+        Sample::new("matmul, few rows", |_, v| v[0].matmul(v[1])).normal(&[40, 256]).normal(&[256, 512]),
     );
+    for (rows, width) in [(37, 19), (200, 40)] {
+        samples.push(
+            Sample::new(format!("matmul, bias, residual, relu, {rows} rows"), |_, v| {
+                let h = v[0].matmul_t(v[1]) + v[2] + v[0];
+                h.relu()
+            })
+            .normal(&[rows, width])
+            .normal(&[width, width])
+            .normal(&[width]),
+        );
+    }
     samples
 }

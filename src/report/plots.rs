@@ -25,6 +25,11 @@ pub fn fsc(title: &str, curves: &[(String, Vec<f64>)], box_size: usize, apix: f6
 pub fn losses(title: &str, curves: &[(String, Vec<f64>)]) -> Figure {
     let mut figure = Figure::new(title, "Epoch", "Loss");
     figure.y.log = curves.iter().flat_map(|(_, v)| v).all(|v| *v > 0.0);
+    let epochs = curves.iter().map(|(_, v)| v.len()).max().unwrap_or(0);
+    // An epoch and a half is no place to look at.
+    if epochs <= 10 {
+        figure.x.ticks = Some((1..=epochs).map(|i| (i as f64, i.to_string())).collect());
+    }
     for (name, values) in curves {
         let epoch: Vec<f64> = (1..=values.len()).map(|i| i as f64).collect();
         figure = if values.len() > 40 {

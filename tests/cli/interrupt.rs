@@ -62,3 +62,50 @@ fn backprojecting() {
     let args = ["drgn", "backproject_voxel", "long.mrcs", "--poses", "pose.pkl", "-o", "out/deep"];
     interrupted(at.path(), &args, || at.path().join("out/deep").exists());
 }
+
+#[test]
+#[cfg(unix)]
+fn simulating() {
+    let at = tempfile::tempdir().unwrap();
+    let structure = concat!(env!("CARGO_MANIFEST_DIR"), "/data/adk_open.pdb");
+    let args = ["simulate", structure, "-n", "200000", "--box", "64", "-o", "out"];
+    interrupted(at.path(), &args, || at.path().join("out").is_dir());
+}
+
+/// What training has finished stays, and `--load latest` goes on from there; nothing is half-written.
+#[test]
+#[cfg(unix)]
+fn training() {
+    let at = workplace();
+    let args = [
+        "drgn",
+        "train_nn",
+        "particles.mrcs",
+        "--poses",
+        "pose.pkl",
+        "--ctf",
+        "ctf.pkl",
+        "--layers",
+        "1",
+        "--dim",
+        "16",
+        "-n",
+        "100000",
+        "--checkpoint",
+        "100000",
+        "-o",
+        "out",
+    ];
+    let mut child = kinesome(at.path(), &args).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let begun = Instant::now();
+    while !at.path().join("out/run.log").exists() {
+        assert!(begun.elapsed() < Duration::from_secs(60) && child.try_wait().unwrap().is_none());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
+    let mut left: Vec<_> = listing(&at.path().join("out")).into_iter().map(|(path, _)| path).collect();
+    left.retain(|p| !["config.yaml", "run.log"].iter().any(|name| p.ends_with(name)));
+    assert!(left.is_empty(), "{left:?}");
+}

@@ -6,6 +6,7 @@ mod interrupt;
 mod reference;
 mod tools;
 mod training;
+mod wgpu;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -22,7 +22,7 @@ const SMALL: [&str; 14] = [
     "3",
 ];
 
-fn train_vae<'a>(out: &'a str, epochs: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+pub fn train_vae<'a>(out: &'a str, epochs: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     let mut args = vec![
         "drgn",
         "train_vae",

@@ -15,12 +15,20 @@ fn normal(shape: &[usize], stream: u64) -> Tensor {
     Tensor::f32(shape, (0..shape.iter().product()).map(|_| philox.normal() as f32).collect())
 }
 
-fn store() -> Store {
+fn cpu() -> Store {
     Store::new(Arc::new(Cpu::new()), 0)
+}
+
+fn on_every_device(property: impl Fn(Store)) {
+    crate::devices().into_iter().for_each(|device| property(Store::new(device, 0)));
 }
 
 #[test]
 fn the_hartley_transform_is_its_own_inverse() {
+    on_every_device(hartley_twice);
+}
+
+fn hartley_twice(store: Store) {
     for shape in [vec![12], vec![6, 10], vec![4, 6, 8]] {
         let tape = Tape::new();
         let x = tape.input("x", &shape, DType::F32);
@@ -29,7 +37,7 @@ fn the_hartley_transform_is_its_own_inverse() {
         let n: usize = shape.iter().product();
         let value = normal(&shape, 1);
         let mut step =
-            Step::new(&store(), &tape, &[("y", twice.scale(1.0 / n as f32))], Options::default()).unwrap();
+            Step::new(&store, &tape, &[("y", twice.scale(1.0 / n as f32))], Options::default()).unwrap();
         step.run(&[("x", &value)]).unwrap();
         let found = step.fetch("y").unwrap().to_f32();
         assert!(found.iter().zip(value.to_f32()).all(|(a, b)| (a - b).abs() < 1e-5));
@@ -38,6 +46,10 @@ fn the_hartley_transform_is_its_own_inverse() {
 
 #[test]
 fn scatter_is_the_adjoint_of_gather() {
+    on_every_device(adjoint);
+}
+
+fn adjoint(store: Store) {
     let (side, points) = (7, 50);
     let tape = Tape::new();
     let volume = tape.input("volume", &[side; 3], DType::F32);
@@ -47,7 +59,7 @@ fn scatter_is_the_adjoint_of_gather() {
     let gathered = (tape.special(op(Direction::Gather), &[volume, coordinates]) * values).sum_all();
     let scattered = (tape.special(op(Direction::Scatter), &[values, coordinates]) * volume).sum_all();
     let mut step =
-        Step::new(&store(), &tape, &[("g", gathered), ("s", scattered)], Options::default()).unwrap();
+        Step::new(&store, &tape, &[("g", gathered), ("s", scattered)], Options::default()).unwrap();
     let feeds = [normal(&[side; 3], 1), normal(&[points, 3], 2), normal(&[points], 3)];
     step.run(&[("volume", &feeds[0]), ("coordinates", &feeds[1]), ("values", &feeds[2])]).unwrap();
     let (g, s) = (step.number("g").unwrap(), step.number("s").unwrap());
@@ -57,6 +69,10 @@ fn scatter_is_the_adjoint_of_gather() {
 /// Adam, clipping and the moving average against their formulas in f64.
 #[test]
 fn the_optimiser_follows_its_formulas() {
+    on_every_device(optimiser);
+}
+
+fn optimiser(store: Store) {
     let adam = Adam { lr: 0.1, weight_decay: 0.03, decoupled: true, ..Adam::default() };
     let (most, decay) = (0.5, 0.75);
     let tape = Tape::new();
@@ -67,7 +83,6 @@ fn the_optimiser_follows_its_formulas() {
     let named = [("p".to_string(), p)];
     adam.record(&tape, &named, &gradient);
     ema(&tape, &named, decay as f32);
-    let store = store();
     let mut step = Step::new(&store, &tape, &[("loss", loss)], Options::default()).unwrap();
     let targets = [3.0, -2.0, 0.5];
     let (mut x, mut m, mut v, mut average) = ([1.0_f64; 3], [0.0; 3], [0.0; 3], [1.0; 3]);
@@ -98,6 +113,10 @@ fn the_optimiser_follows_its_formulas() {
 /// States keep their old value within a step, whatever order they are assigned in.
 #[test]
 fn states_change_places() {
+    on_every_device(exchange);
+}
+
+fn exchange(store: Store) {
     let tape = Tape::new();
     let (a, b) = (tape.state("a", &[2], Init::Constant(1.0)), tape.state("b", &[2], Init::Constant(2.0)));
     // Both orders of declaration and use.
@@ -105,7 +124,6 @@ fn states_change_places() {
     tape.assign(a, b);
     tape.assign(b, a.scale(10.0));
     tape.assign(c, a);
-    let store = store();
     let mut step = Step::new(&store, &tape, &[("sum", (a + b).sum_all())], Options::default()).unwrap();
     step.run(&[]).unwrap();
     assert_eq!(step.number("sum").unwrap(), 6.0);
@@ -130,7 +148,7 @@ fn mistakes_name_the_operation_the_shapes_and_the_layer() {
     let wrong = tape.scope("mdgen", || tape.scope("attn", || x.matmul(y)));
     let later = wrong.exp() + x;
     let text =
-        Step::new(&store(), &tape, &[("y", later)], Options::default()).err().expect("a mistake").to_string();
+        Step::new(&cpu(), &tape, &[("y", later)], Options::default()).err().expect("a mistake").to_string();
     for part in ["mdgen.attn", "matmul", "[8, 128]", "[64, 128]", "properties.rs"] {
         assert!(text.contains(part), "{text} lacks {part}");
     }
@@ -144,7 +162,7 @@ fn the_arena_reuses_places() {
     for _ in 0..20 {
         x = x.matmul(x).tanh();
     }
-    let step = Step::new(&store(), &tape, &[("y", x)], Options::default()).unwrap();
+    let step = Step::new(&cpu(), &tape, &[("y", x)], Options::default()).unwrap();
     assert!(step.program().arena_bytes <= 2 * 256 * 256 * 4, "{}", step.program().arena_bytes);
     assert_eq!(step.program().launches.len(), 20, "each tanh belongs into its product");
 }

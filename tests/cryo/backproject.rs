@@ -250,18 +250,3 @@ fn bad_input_is_refused() {
     assert_eq!(sums.images(), 0);
     assert!(sums.finish(Part::Full, -1.0).is_err());
 }
-
-/// Speed at box 128: `cargo test --release --test cryo -- --ignored --nocapture speed`.
-#[test]
-#[ignore = "a measurement"]
-fn speed_at_box_128() {
-    let n = 128;
-    let count = 256;
-    let (images, views) = (Uniform(3).vec(count * n * n), random_views(count, 4));
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
-    let mut sums = Backprojector::new(n, Options::default()).unwrap();
-    pool.install(|| sums.add(&images, &views).unwrap());
-    let start = std::time::Instant::now();
-    pool.install(|| (0..4).for_each(|_| sums.add(&images, &views).unwrap()));
-    println!("{:.0} images per second on one thread", 4.0 * count as f64 / start.elapsed().as_secs_f64());
-}

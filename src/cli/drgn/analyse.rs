@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{ArgAction, Args as ClapArgs};
 
 use super::evaluate::Finish;
-use crate::cli::progress::{Progress, note};
+use crate::cli::progress::{Stages, note};
 use crate::cryo::volume::PostProcess;
 use crate::systems::drgn::analyse::{Options, Summary, analyse};
 use crate::{Error, Result};
@@ -98,16 +98,11 @@ pub fn run_after_training(outdir: &Path, epochs: usize) -> Result<()> {
 }
 
 fn show(workdir: &Path, epoch: Option<usize>, options: &Options) -> Result<()> {
-    // One bar for each kind of work.
-    let mut bar: Option<(String, Progress)> = None;
+    let mut stages = Stages::default();
     let summary = analyse(workdir, epoch, options, &mut |what, done, total| {
-        if bar.as_ref().is_none_or(|(name, _)| name != what) {
-            bar = Some((what.to_string(), Progress::new(what, unit(what))));
-        }
-        bar.as_mut().map_or(Ok(()), |(_, bar)| bar.tick(done, total))
-    });
-    drop(bar);
-    let summary = summary?;
+        stages.show(what, unit(what), done, total)
+    })?;
+    stages.end();
     summary.notes.iter().for_each(|text| note(text));
     tell(&summary);
     Ok(())

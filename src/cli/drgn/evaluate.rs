@@ -10,14 +10,11 @@ use crate::io::atomic;
 use crate::io::mrc::write_volume;
 use crate::io::npy::Array;
 use crate::io::pickle::{self, Value};
-use crate::plan::Store;
-use crate::systems::drgn::config::{Config, ModelArgs};
-use crate::systems::drgn::data::{Images, Source, resolve};
-use crate::systems::drgn::evaluate::Evaluator;
+use crate::systems::drgn::config::ModelArgs;
+use crate::systems::drgn::data::{Images, Source};
+use crate::systems::drgn::evaluate::Model;
 use crate::systems::drgn::files::{CtfTable, Poses};
-use crate::systems::drgn::model::Network;
-use crate::systems::drgn::run;
-use crate::{Error, Result, device};
+use crate::{Error, Result};
 
 /// What is done to every volume before it is written.
 #[derive(ClapArgs, Debug)]
@@ -135,41 +132,6 @@ pub struct ImageArgs {
     verbose: u8,
 }
 
-/// A checkpoint with its network, loaded.
-pub struct Model {
-    pub config: Config,
-    pub network: Network,
-    pub store: Store,
-}
-
-impl Model {
-    pub fn load(config: &Path, weights: &Path, device: &str) -> Result<Model> {
-        let config = Config::read(config)?;
-        let network = Network::new(&config)?;
-        let store = Store::new(device::open(device)?, 0);
-        let checkpoint = run::load(weights, &network, &store, false)?;
-        let mut config = config;
-        // A decoder's own norm stands in its checkpoint.
-        if let Some(norm) = checkpoint.norm {
-            config.dataset_args.norm = norm;
-        }
-        Ok(Model { config, network, store })
-    }
-
-    pub fn norm(&self) -> (f32, f32) {
-        let [mean, std] = self.config.dataset_args.norm;
-        (mean as f32, std as f32)
-    }
-
-    /// Å/px of the model's own box, from its ctf.pkl.
-    pub fn apix(&self, folder: &Path) -> Option<f64> {
-        let path = resolve(self.config.dataset_args.ctf.as_ref()?, folder);
-        let table = CtfTable::read(&path).ok()?;
-        let row = table.rows.first()?;
-        Some(row[0] as f64 * row[1] as f64 / (self.network.side - 1) as f64)
-    }
-}
-
 /// Makes a finished volume out of a decoded one of side `side`; `apix` is that of the model's box `n`.
 pub fn finished(data: Vec<f32>, side: usize, n: usize, apix: f64, finish: &Finish) -> Result<Volume> {
     let mut volume = Volume::new(data, side, (apix * n as f64 / side as f64) as f32)?;
@@ -196,7 +158,7 @@ pub fn run_volumes(args: VolumeArgs) -> Result<()> {
         note("the pixel size is unknown: 1 Å is written (give --Apix)");
         1.0
     });
-    let mut decoder = Evaluator::new(&model.network, &model.store).volumes(args.finish.downsample)?;
+    let mut decoder = model.evaluator().volumes(args.finish.downsample)?;
     let n = model.network.side - 1;
     let side = args.finish.downsample.unwrap_or(n);
     let one_file = args.output.extension().is_some_and(|e| e.eq_ignore_ascii_case("mrc"));
@@ -307,7 +269,7 @@ pub fn run_images(args: ImageArgs) -> Result<()> {
             "the images are {has} pixels a side, the model was trained on {needs}"
         )));
     }
-    let evaluator = Evaluator::new(&model.network, &model.store);
+    let evaluator = model.evaluator();
     let mut bar = Progress::new("encoding", "images");
     let mut interrupted = Ok(());
     let latents = evaluator.latents(&images, |done| interrupted = bar.tick(done, images.len()))?;

@@ -8,8 +8,21 @@ use ::wgpu::{
 use super::problem;
 use crate::Result;
 
+/// Mesa's implicit layer that reorders adapters by the desktop's choice says on standard error that there is no
+/// desktop; the order here is [`rank`]'s.
+fn silence_device_selection() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        if std::env::var_os("NODEVICE_SELECT").is_none() {
+            // Before this process first calls into a Vulkan loader, the one reader of it outside Rust.
+            unsafe { std::env::set_var("NODEVICE_SELECT", "1") };
+        }
+    });
+}
+
 /// All adapters, the best first. None where there is no Vulkan loader, or no driver behind it that answers.
 pub fn all() -> Vec<Adapter> {
+    silence_device_selection();
     let mut description = InstanceDescriptor::new_without_display_handle();
     description.backends = Backends::VULKAN | Backends::METAL;
     description.flags = InstanceFlags::empty();

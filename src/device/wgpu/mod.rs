@@ -182,8 +182,8 @@ impl Shared {
                  or --device cpu"
             )));
         }
-        // Not zero: an empty buffer cannot be bound.
-        let size = bytes.next_multiple_of(ALIGNMENT).clamp(ALIGNMENT, most / 4 * 4);
+        // A word more than is used: an empty value at the end is bound as one word.
+        let size = (bytes + 4).next_multiple_of(ALIGNMENT).min(most / 4 * 4);
         let description = BufferDescriptor { label: None, size, usage, mapped_at_creation: false };
         self.caught(what, || self.device.create_buffer(&description))
     }

@@ -8,22 +8,21 @@ mod series;
 
 use std::path::{Path, PathBuf};
 
-use super::config::{Config, ModelArgs};
+use super::config::Config;
 use super::data::resolve;
-use super::evaluate::Evaluator;
+use super::evaluate::Model;
 use super::files::{self, Checkpoint, CtfTable, Latents};
 use super::model::Network;
 use super::run::{self, EpochLosses};
 use super::traverse::{LatentPath, PcOptions, along_component};
 use crate::cryo::volume::PostProcess;
 use crate::io::atomic;
-use crate::plan::Store;
 use crate::stats::Matrix;
 use crate::stats::kmeans::{KMeans, kmeans};
 use crate::stats::pca::Pca;
 use crate::stats::rank;
 use crate::stats::umap::Umap;
-use crate::{Error, Result, device, interrupt};
+use crate::{Error, Result, interrupt};
 
 pub use series::Series;
 
@@ -132,10 +131,7 @@ impl Summary {
 
 /// A checkpoint with what belongs to it, checked.
 struct Run {
-    config: Config,
-    network: Network,
-    store: Store,
-    norm: (f32, f32),
+    model: Model,
     latents: Latents,
     latents_path: PathBuf,
     epoch: usize,
@@ -155,7 +151,7 @@ pub fn analyse(
     let mut run = Run::open(workdir, epoch, &options.device)?;
     let n = run.latents.len();
     let zdim = run.latents.dim;
-    let evaluator = Evaluator::new(&run.network, &run.store);
+    let evaluator = run.model.evaluator();
     let (side, apix) = check_volumes(&run, options)?;
     let decoder = evaluator.volumes(options.downsample)?;
     if apix.is_none() {
@@ -201,7 +197,7 @@ pub fn analyse(
     let (skip, points) = (options.skip_volumes, options.points * components);
     let mut maker = series::Maker {
         decoder,
-        norm: run.norm,
+        norm: run.model.norm(),
         side,
         apix: apix.unwrap_or(1.0),
         options,
@@ -254,7 +250,7 @@ pub fn analyse(
     };
     figures::write(&summary, options)?;
     interrupt::check()?;
-    let html = page::report(&summary, workdir, &run.config, options)?;
+    let html = page::report(&summary, workdir, &run.model.config, options)?;
     atomic::write(&summary.report, |out| out.write_all(html.as_bytes()))?;
     Ok(summary)
 }
@@ -266,25 +262,19 @@ impl Run {
             let why = "is no folder of a training run: there is no config.yaml in it";
             return Err(Error::usage(format!("{} {why}", workdir.display())));
         }
-        let mut config = Config::read(&config_path)?;
-        let network = Network::new(&config)?;
-        if network.zdim() == 0 {
+        if Network::new(&Config::read(&config_path)?)?.zdim() == 0 {
             let why =
                 "this run has no latent variables (train_nn), so there is nothing to analyse; its maps are";
             return Err(Error::usage(format!("{}: {why} reconstruct.N.mrc", workdir.display())));
         }
         let (weights, latents_path) = locate(workdir, epoch)?;
-        let store = Store::new(device::open(device)?, 0);
-        let checkpoint = run::load(&weights, &network, &store, false)?;
-        if let (ModelArgs::Decoder(_), Some(norm)) = (&config.model_args, checkpoint.norm) {
-            config.dataset_args.norm = norm;
-        }
-        let (reached, remembered) = trained(&weights, &checkpoint)?;
+        let model = Model::load(&config_path, &weights, device)?;
+        let (reached, remembered) = trained(&weights, &model.checkpoint)?;
         let epoch = epoch.unwrap_or(reached);
         let latents = Latents::read(&latents_path)?;
         let wrong = |problem: String| Err(Error::malformed(&latents_path, "", problem));
-        if latents.dim != network.zdim() {
-            let (has, needs) = (latents.dim, network.zdim());
+        if latents.dim != model.network.zdim() {
+            let (has, needs) = (latents.dim, model.network.zdim());
             return wrong(format!(
                 "has {has} latent variables, the model has {needs}: does it belong to this run?"
             ));
@@ -302,10 +292,8 @@ impl Run {
                 "neither run.log nor the checkpoint tells the losses: there is no learning curve".into(),
             );
         }
-        let apix = read_ctf(workdir, &config, &latents_path, latents.len(), &mut notes)?;
-        let [mean, std] = config.dataset_args.norm.map(|v| v as f32);
-        let norm = (mean, std);
-        Ok(Run { config, network, store, norm, latents, latents_path, epoch, history, apix, notes })
+        let apix = read_ctf(workdir, &model.config, &latents_path, latents.len(), &mut notes)?;
+        Ok(Run { model, latents, latents_path, epoch, history, apix, notes })
     }
 }
 
@@ -394,7 +382,7 @@ fn read_ctf(
 /// Side and pixel size of the volumes, once the options are known to make sense.
 fn check_volumes(run: &Run, options: &Options) -> Result<(usize, Option<f64>)> {
     let bad = |text: String| Err(Error::usage(text));
-    let n = run.config.box_size();
+    let n = run.model.config.box_size();
     let side = options.downsample.unwrap_or(n);
     if side < 2 || side > n || !side.is_multiple_of(2) {
         return bad(format!("-d {side}: give an even number of voxels up to the box, {n}"));

@@ -1,8 +1,12 @@
 //! A trained model at work: latents of images, losses of images, volumes of latents.
 
-use super::data::Images;
-use super::files::Latents;
+use std::path::Path;
+
+use super::config::Config;
+use super::data::{Images, resolve};
+use super::files::{Checkpoint, CtfTable, Latents};
 use super::model::{Domain, Network};
+use super::run;
 use super::train::random_key;
 use crate::cryo::fft::Hartley3;
 use crate::cryo::fft::desymmetrise3;
@@ -11,12 +15,52 @@ use crate::plan::{Options, Step, Store};
 use crate::tape::Tape;
 use crate::tensor::{DType, Tensor};
 use crate::train::prefetch;
-use crate::{Error, Result, interrupt};
+use crate::{Error, Result, device, interrupt};
 
 /// Images of one replay when only the encoder runs.
 const BATCH: usize = 64;
 /// Points of one replay of the decoder.
 const POINTS: usize = 8192;
+
+/// A trained network: `config.yaml` and one checkpoint.
+pub struct Model {
+    pub config: Config,
+    pub network: Network,
+    pub store: Store,
+    /// The checkpoint; its parameters are in the store.
+    pub checkpoint: Checkpoint,
+}
+
+impl Model {
+    pub fn load(config: &Path, weights: &Path, device: &str) -> Result<Model> {
+        let mut config = Config::read(config)?;
+        let network = Network::new(&config)?;
+        let store = Store::new(device::open(device)?, 0);
+        let checkpoint = run::load(weights, &network, &store, false)?;
+        // A decoder's own norm stands in its checkpoint.
+        if let Some(norm) = checkpoint.norm {
+            config.dataset_args.norm = norm;
+        }
+        Ok(Model { config, network, store, checkpoint })
+    }
+
+    pub fn evaluator(&self) -> Evaluator<'_> {
+        Evaluator::new(&self.network, &self.store)
+    }
+
+    pub fn norm(&self) -> (f32, f32) {
+        let [mean, std] = self.config.dataset_args.norm;
+        (mean as f32, std as f32)
+    }
+
+    /// Å/px of the model's own box, from the run's ctf.pkl.
+    pub fn apix(&self, folder: &Path) -> Option<f64> {
+        let path = resolve(self.config.dataset_args.ctf.as_ref()?, folder);
+        let table = CtfTable::read(&path).ok()?;
+        let row = table.rows.first()?;
+        Some(row[0] as f64 * row[1] as f64 / (self.network.side - 1) as f64)
+    }
+}
 
 pub struct Evaluator<'a> {
     network: &'a Network,

@@ -163,8 +163,9 @@ fn training(page: &mut Page, f: &Findings<'_>) -> Result<()> {
         "Loss",
         &[("reconstruction".into(), values(|l| l.reconstruction)), ("total".into(), values(|l| l.total))],
     );
-    let divergence =
+    let mut divergence =
         plots::losses("Information in the latents", &[("KL divergence".into(), values(|l| l.divergence))]);
+    divergence.y.label = "Nats".into();
     page.figures(&[
         (&reconstruction, "Mean squared error of the images, and with the divergence."),
         (&divergence, "Nats an image that the latents carry."),
