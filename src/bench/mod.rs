@@ -79,8 +79,14 @@ pub struct Timing {
 }
 
 /// Times replays of a case for about `seconds`, and at least three.
-pub fn measure(device: &Arc<dyn Device>, case: &Case, peak: &Peak, seconds: f64) -> Result<Timing> {
-    let mut run = Run::new(device, case)?;
+pub fn measure(
+    device: &Arc<dyn Device>,
+    case: &Case,
+    peak: &Peak,
+    options: Options,
+    seconds: f64,
+) -> Result<Timing> {
+    let mut run = Run::new(device, case, options)?;
     let (median, cpu) = run.time(seconds)?;
     let program = run.step.program();
     let gflops = program.flop() as f64 / median / 1e9;
@@ -100,10 +106,10 @@ pub fn measure(device: &Arc<dyn Device>, case: &Case, peak: &Peak, seconds: f64)
     })
 }
 
-/// Measures the limits of a device.
-pub fn peak(device: &Arc<dyn Device>, seconds: f64) -> Result<Peak> {
+/// Measures the limits of a device, of products in the precision of `options`.
+pub fn peak(device: &Arc<dyn Device>, options: Options, seconds: f64) -> Result<Peak> {
     let rate = |case: Case, of: fn(&Program) -> f64| -> Result<f64> {
-        let mut run = Run::new(device, &case)?;
+        let mut run = Run::new(device, &case, options)?;
         let (median, _) = run.time(seconds)?;
         Ok(of(run.step.program()) / median / 1e9)
     };
@@ -128,13 +134,13 @@ struct Run {
 }
 
 impl Run {
-    fn new(device: &Arc<dyn Device>, case: &Case) -> Result<Run> {
+    fn new(device: &Arc<dyn Device>, case: &Case, options: Options) -> Result<Run> {
         let tape = Tape::new();
         let value = (case.record)(&tape);
         // A single number to wait for: reading it means that all before it has run.
         let done = tape.scalar(1.0).scale(1.0);
         let outputs = [("value", value), ("done", done)];
-        let mut step = Step::new(&Store::new(device.clone(), 0), &tape, &outputs, Options::default())?;
+        let mut step = Step::new(&Store::new(device.clone(), 0), &tape, &outputs, options)?;
         let feeds: Vec<(&str, &Tensor)> = case.feeds.iter().map(|(n, t)| (n.as_str(), t)).collect();
         // Pages are touched, kernels compiled and clocks go up.
         step.run(&feeds)?;

@@ -50,7 +50,7 @@ fn drgn(side: usize, width: usize) -> Result<Case> {
         Adam::default().schedule(1).feeds().into_iter().map(|(name, value)| (name.to_string(), value)),
     );
     Ok(Case::new(format!("drgn/box{side}-{width}x{LAYERS}"), Some(BATCH), feeds, move |tape| {
-        let objective = Objective { beta_control: None, adam: Adam::default(), clip: None };
+        let objective = Objective { beta_control: None, adam: Adam::default(), clip: None, loss_scale: None };
         network.training_step(tape, BATCH, &objective).total
     }))
 }

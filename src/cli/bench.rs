@@ -4,6 +4,8 @@ use crate::bench::{self, Peak, Timing};
 use crate::cli::progress::{Stages, note};
 use crate::device;
 use crate::error::{Error, Result};
+use crate::plan::Options;
+use crate::tensor::DType;
 
 /// Time operations and training steps, as fractions of this machine's measured peak
 #[derive(clap::Args, Debug)]
@@ -25,6 +27,9 @@ pub struct Args {
     /// Time spent on each case
     #[arg(long, default_value_t = 1.0, value_name = "SECONDS")]
     seconds: f64,
+    /// What matrix products take: f32, tf32 (GPUs of NVIDIA), bf16 or f16
+    #[arg(long, default_value = "f32", value_parser = ["f32", "tf32", "bf16", "f16"], value_name = "TYPE")]
+    precision: String,
     /// One JSON object with all numbers instead of the table
     #[arg(long)]
     json: bool,
@@ -34,6 +39,7 @@ pub struct Args {
 struct Results {
     device: String,
     description: String,
+    precision: String,
     threads: usize,
     peak: Peak,
     cases: Vec<Timing>,
@@ -41,6 +47,12 @@ struct Results {
 
 pub fn run(args: Args) -> Result<()> {
     let device = device::open(&args.device)?;
+    let precision = match args.precision.as_str() {
+        "bf16" => DType::BF16,
+        "f16" => DType::F16,
+        _ => DType::F32,
+    };
+    let options = Options { precision, tf32: args.precision == "tf32", ..Options::default() };
     let mut cases = bench::cases()?;
     if !args.names.is_empty() {
         let known: Vec<String> = cases.iter().map(|c| c.name.clone()).collect();
@@ -51,7 +63,7 @@ pub fn run(args: Args) -> Result<()> {
     }
     let mut stages = Stages::default();
     stages.show("measuring the peak", "cases", 0, 1)?;
-    let peak = bench::peak(&device, args.seconds)?;
+    let peak = bench::peak(&device, options, args.seconds)?;
     let threads = rayon::current_num_threads();
     let mut results = Results {
         device: device.name().into(),
@@ -67,7 +79,7 @@ pub fn run(args: Args) -> Result<()> {
     }
     for (done, case) in cases.iter().enumerate() {
         stages.show("timing", "cases", done, cases.len())?;
-        match bench::measure(&device, case, &peak, args.seconds) {
+        match bench::measure(&device, case, &peak, options, args.seconds) {
             Ok(timing) => {
                 if !args.json {
                     println!("{}", line(&timing));

@@ -28,18 +28,30 @@ impl Activation {
     }
 }
 
-/// The weight `[out, in]` and bias `[out]` of a linear layer, drawn from U(±1/sqrt(in)) as PyTorch does.
-fn parameters<'t>(tape: &'t Tape, input: usize, output: usize) -> (Var<'t>, Var<'t>) {
+/// Weight and bias drawn from U(±1/sqrt(in)) as PyTorch does.
+fn usual_start(input: usize) -> [Init; 2] {
     let bound = Init::Uniform(1.0 / (input.max(1) as f32).sqrt());
-    (tape.state("weight", &[output, input], bound.clone()), tape.state("bias", &[output], bound))
+    [bound.clone(), bound]
+}
+
+/// The weight `[out, in]` and bias `[out]` of a linear layer.
+fn parameters<'t>(tape: &'t Tape, input: usize, output: usize, start: [Init; 2]) -> (Var<'t>, Var<'t>) {
+    let [weight, bias] = start;
+    (tape.state("weight", &[output, input], weight), tape.state("bias", &[output], bias))
 }
 
 /// `x W^T + b` over the last axis; parameters `name.weight`, `name.bias`.
 #[track_caller]
 pub fn linear<'t>(name: &str, x: Var<'t>, output: usize) -> Var<'t> {
+    linear_from(name, x, output, usual_start(x.dim(x.rank().saturating_sub(1))))
+}
+
+/// [`linear`] with another start of weight and bias.
+#[track_caller]
+pub fn linear_from<'t>(name: &str, x: Var<'t>, output: usize, start: [Init; 2]) -> Var<'t> {
     let tape = x.tape();
     tape.scope(name, || {
-        let (weight, bias) = parameters(tape, x.dim(x.rank().saturating_sub(1)), output);
+        let (weight, bias) = parameters(tape, x.dim(x.rank().saturating_sub(1)), output, start);
         x.matmul_t(weight) + bias
     })
 }
@@ -89,7 +101,7 @@ impl Mlp {
             return self.layer(0, Var::concat(&[features, shared], 2), self.hidden);
         }
         tape.scope("0", || {
-            let (weight, bias) = parameters(tape, width + extra, self.hidden);
+            let (weight, bias) = parameters(tape, width + extra, self.hidden, usual_start(width + extra));
             let offset = shared.matmul_t(weight.slice(1, width, extra)) + bias;
             let offset = offset.reshape(&[features.dim(0), 1, self.hidden]);
             features.matmul_t(weight.slice(1, 0, width)) + offset

@@ -5,7 +5,9 @@
 //! A special says its shape rule, its derivative (recorded onto the tape), its cost, its value in plain f64
 //! loops (the oracle: the truth for every device) and its sample cases.
 
+pub mod attention;
 pub mod concat;
+pub mod conv;
 pub mod encode;
 pub mod fft;
 pub mod gather;
@@ -16,9 +18,12 @@ pub mod random;
 pub mod reduce;
 pub(crate) mod row;
 pub mod rows;
+pub mod scan;
 pub mod segment_sum;
 pub mod slice;
 pub mod softmax;
+pub mod sort;
+pub mod topk;
 pub mod vocabulary;
 
 use std::any::Any;
@@ -49,6 +54,12 @@ pub trait Operation: Any + Debug + Send + Sync {
     fn takes_epilogue(&self) -> bool {
         false
     }
+
+    /// Whether its only input can be an elementwise chain that is evaluated inside the kernel. Such a kernel
+    /// reads every element once.
+    fn takes_prologue(&self) -> bool {
+        false
+    }
 }
 
 /// An f64 array of the oracle.
@@ -70,7 +81,25 @@ macro_rules! registry {
         pub static SPECIALS: &[Special] = &[$(Special { stem: stringify!($stem), samples: $stem::samples }),*];
     };
 }
-registry!(concat, encode, fft, gather, matmul, norm, pad, random, reduce, segment_sum, slice, softmax);
+registry!(
+    attention,
+    concat,
+    conv,
+    encode,
+    fft,
+    gather,
+    matmul,
+    norm,
+    pad,
+    random,
+    reduce,
+    scan,
+    segment_sum,
+    slice,
+    softmax,
+    sort,
+    topk
+);
 
 /// Splits a shape at an axis: product before, length, product after.
 pub(crate) fn around_axis(shape: &[usize], axis: usize) -> (usize, usize, usize) {

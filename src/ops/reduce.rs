@@ -64,6 +64,10 @@ impl Operation for Reduce {
         inputs[0].len() as u64
     }
 
+    fn takes_prologue(&self) -> bool {
+        true
+    }
+
     fn oracle(&self, inputs: &[Array], output: &Meta) -> Vec<f64> {
         let x = &inputs[0];
         let strides = crate::tensor::strides(&x.shape);
@@ -108,6 +112,29 @@ pub fn samples() -> Vec<Sample> {
             samples.push(sample.normal(shape));
         }
     }
+    // Chains that end in a reduction.
+    let of_a_chain: [(&[usize], &[usize], &[usize]); 7] = [
+        (&[70, 130], &[130], &[1]),
+        (&[70, 130], &[70, 1], &[0]),
+        (&[2, 3, 4, 5], &[3, 1, 5], &[1, 3]),
+        (&[30_011], &[1], &[0]),
+        (&[2, 9_001], &[2, 1], &[1]),
+        (&[5, 3], &[5, 3], &[]),
+        (&[3, 0], &[3, 1], &[1]),
+    ];
+    for (shape, other, axes) in of_a_chain {
+        let sample = Sample::new(format!("sum of a chain of {shape:?} over {axes:?}"), move |_, v| {
+            ((v[0] * v[1]).sin() + v[0]).sum_keep(axes)
+        });
+        samples.push(sample.normal(shape).normal(other));
+    }
+    samples.push(
+        Sample::new("sum of a chain in another shape", |_, v| {
+            v[0].transpose(0, 1).square().reshape(&[5, 6]).sum(&[0]) + v[1].square().max_keep(&[0])
+        })
+        .normal(&[6, 5])
+        .normal(&[6]),
+    );
     samples.push(Sample::new("sum over an empty axis", |_, v| v[0].sum(&[1])).normal(&[3, 0]));
     samples
 }

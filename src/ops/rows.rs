@@ -57,6 +57,8 @@ rows! {
         [x <- (x, g) = g * sign(x);]
     /// Sign of x, 0 at 0
     signum(x) = sign(x);
+    /// 1 for a number, 0 for an infinity or NaN
+    finite(x) = select(1.0, 0.0, is_nan(x) || abs(x) > 3.40282347e38);
     /// Largest integer not above x
     round_down(x) = floor(x);
     /// x^2

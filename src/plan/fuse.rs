@@ -47,7 +47,24 @@ struct Groups {
     root: Vec<Option<NodeId>>,
     /// Special nodes evaluated inside the group of this root.
     epilogue_of: HashMap<NodeId, NodeId>,
+    /// Roots of groups evaluated inside this special.
+    prologue_of: HashMap<NodeId, NodeId>,
+    /// Specials and roots that are launched by another node.
     absorbed: Vec<bool>,
+}
+
+impl Groups {
+    fn members(&self, graph: &Graph, root: NodeId) -> Vec<NodeId> {
+        (0..=root).filter(|&m| self.root[m] == Some(root) && graph.live[m]).collect()
+    }
+
+    /// Whether a group's member is needed outside.
+    fn is_stored(&self, graph: &Graph, member: NodeId) -> bool {
+        let is_outside = |&reader: &NodeId| self.root[reader] != self.root[member];
+        self.root[member] == Some(member)
+            || graph.is_kept(member)
+            || graph.consumers[member].iter().any(is_outside)
+    }
 }
 
 fn group(graph: &Graph, fuse: bool) -> Groups {
@@ -58,10 +75,13 @@ fn group(graph: &Graph, fuse: bool) -> Groups {
     for id in (0..n).rev().filter(|&id| graph.live[id] && is_elementwise(&graph.nodes[id].op)) {
         let node = &graph.nodes[id];
         let arity = node.inputs.len();
-        let candidate = if fuse { single_root(graph, &root, id) } else { None };
+        let candidate =
+            if fuse { single_root(graph, &root, id).or(cast_behind(graph, &root, id)) } else { None };
         let joined = candidate.filter(|r| {
             graph.nodes[*r].meta.shape == node.meta.shape
-                && graph.consumers[id].iter().all(|&c| graph.nodes[c].meta.shape == node.meta.shape)
+                && graph.consumers[id]
+                    .iter()
+                    .all(|&c| root[c] != Some(*r) || graph.nodes[c].meta.shape == node.meta.shape)
                 && size[r] < MOST_STEPS
                 && loads[r] + arity <= MOST_LOADS
         });
@@ -81,9 +101,11 @@ fn group(graph: &Graph, fuse: bool) -> Groups {
             }
         }
     }
-    let mut groups = Groups { root, epilogue_of: HashMap::new(), absorbed: vec![false; n] };
+    let mut groups =
+        Groups { root, epilogue_of: HashMap::new(), prologue_of: HashMap::new(), absorbed: vec![false; n] };
     if fuse {
         absorb_specials(graph, &mut groups);
+        absorb_groups(graph, &mut groups);
     }
     groups
 }
@@ -96,6 +118,14 @@ fn single_root(graph: &Graph, root: &[Option<NodeId>], id: NodeId) -> Option<Nod
     });
     let first = readers.next()??;
     readers.all(|r| r == Some(first)).then_some(first)
+}
+
+/// The cast directly behind a node, which has readers besides: they all come later, so the node's value can be
+/// stored together with what it is cast to.
+fn cast_behind(graph: &Graph, root: &[Option<NodeId>], id: NodeId) -> Option<NodeId> {
+    let next = graph.consumers[id].first().copied().filter(|&c| c == id + 1)?;
+    let is_cast = matches!(graph.nodes[next].op, Op::Cast) && graph.nodes[next].meta.dtype.is_float();
+    (is_cast && root[next] == Some(next)).then_some(next)
 }
 
 /// A special whose result only one group reads, element by element, runs that group as its epilogue.
@@ -116,6 +146,43 @@ fn absorb_specials(graph: &Graph, groups: &mut Groups) {
         if same_shape && !updates_state && !groups.epilogue_of.contains_key(&root) {
             groups.epilogue_of.insert(root, id);
             groups.absorbed[id] = true;
+        }
+    }
+}
+
+/// A group whose value only one special reads, which takes it as it is made, is evaluated there. Its other
+/// members must not be needed elsewhere.
+fn absorb_groups(graph: &Graph, groups: &mut Groups) {
+    for id in (0..graph.nodes.len()).filter(|&id| graph.live[id]) {
+        let Op::Special(op) = &graph.nodes[id].op else { continue };
+        let [input] = graph.nodes[id].inputs[..] else { continue };
+        let root = graph.storage(input);
+        let is_only_reader = {
+            let mut at = input;
+            let mut reader = id;
+            loop {
+                if graph.consumers[at] != [reader] || graph.is_kept(at) {
+                    break false;
+                }
+                if at == root {
+                    break true;
+                }
+                (reader, at) = (at, graph.nodes[at].inputs[0]);
+            }
+        };
+        let is_chain = groups.root[root] == Some(root)
+            && matches!(graph.nodes[root].op, Op::Row(_))
+            && graph.nodes[root].meta.dtype == DType::F32
+            && !graph.nodes[root].meta.is_empty()
+            && !groups.epilogue_of.contains_key(&root);
+        let is_closed = |m: NodeId| m == root || !groups.is_stored(graph, m);
+        if op.takes_prologue()
+            && is_only_reader
+            && is_chain
+            && groups.members(graph, root).into_iter().all(is_closed)
+        {
+            groups.prologue_of.insert(id, root);
+            groups.absorbed[root] = true;
         }
     }
 }
@@ -164,7 +231,7 @@ impl Lowering<'_> {
                 Op::Special(_) if self.groups.absorbed[id] => {}
                 Op::Special(_) => self.launch_special(id),
                 Op::Row(_) | Op::Cast => {
-                    if self.groups.root[id] == Some(id) {
+                    if self.groups.root[id] == Some(id) && !self.groups.absorbed[id] {
                         self.launch_group(id);
                     }
                 }
@@ -208,19 +275,27 @@ impl Lowering<'_> {
     }
 
     fn launch_special(&mut self, id: NodeId) {
-        let kernel = self.special_kernel(id, None);
-        let reads = self.graph.nodes[id].inputs.iter().map(|&i| self.buffer(i)).collect();
+        let (reads, prologue) = match self.groups.prologue_of.get(&id).copied() {
+            Some(root) => {
+                let mut builder = self.build(root, None);
+                let value = builder.slot_of[&root];
+                (std::mem::take(&mut builder.reads), Some(builder.finish(vec![(value, 0)])))
+            }
+            None => (self.graph.nodes[id].inputs.iter().map(|&i| self.buffer(i)).collect(), None),
+        };
+        let steps = prologue.as_ref().map_or(0, |chain| chain.steps.len() * chain.len());
+        let kernel = self.special_kernel(id, prologue, None);
         let buffer = self.add_buffer(id, Place::Arena(0));
         let label = self.graph.nodes[id].describe();
-        let flop = self.special_flop(id);
+        let flop = self.special_flop(id) + steps as u64;
         self.program.launches.push(Launch { kernel, reads, writes: vec![buffer], label, flop });
     }
 
-    fn special_kernel(&self, id: NodeId, epilogue: Option<Chain>) -> Kernel {
+    fn special_kernel(&self, id: NodeId, prologue: Option<Chain>, epilogue: Option<Chain>) -> Kernel {
         let node = &self.graph.nodes[id];
         let Op::Special(op) = &node.op else { unreachable!("only specials are lowered here") };
         let inputs = node.inputs.iter().map(|&i| self.graph.nodes[i].meta.clone()).collect();
-        Kernel::Special { op: op.clone(), inputs, result: node.meta.clone(), epilogue }
+        Kernel::Special { op: op.clone(), inputs, result: node.meta.clone(), prologue, epilogue }
     }
 
     fn special_flop(&self, id: NodeId) -> u64 {
@@ -232,10 +307,8 @@ impl Lowering<'_> {
         }
     }
 
-    fn launch_group(&mut self, root: NodeId) {
-        let members: Vec<NodeId> =
-            (0..=root).filter(|&m| self.groups.root[m] == Some(root) && self.graph.live[m]).collect();
-        let special = self.groups.epilogue_of.get(&root).copied();
+    /// The chain of a group, evaluated behind `special` if there is one.
+    fn build(&self, root: NodeId, special: Option<NodeId>) -> Builder {
         let mut builder = Builder {
             shape: self.graph.nodes[root].meta.shape.clone(),
             loads: vec![],
@@ -246,7 +319,7 @@ impl Lowering<'_> {
             },
             slot_of: HashMap::new(),
         };
-        for &member in &members {
+        for member in self.groups.members(self.graph, root) {
             let node = &self.graph.nodes[member];
             let slot = match &node.op {
                 Op::Row(row) => {
@@ -261,10 +334,16 @@ impl Lowering<'_> {
             };
             builder.slot_of.insert(member, slot);
         }
+        builder
+    }
+
+    fn launch_group(&mut self, root: NodeId) {
+        let special = self.groups.epilogue_of.get(&root).copied();
+        let mut builder = self.build(root, special);
         let mut stores = vec![];
         let mut writes = vec![];
-        for &member in &members {
-            if member == root || self.graph.is_kept(member) {
+        for member in self.groups.members(self.graph, root) {
+            if self.groups.is_stored(self.graph, member) {
                 stores.push((builder.slot_of[&member], writes.len()));
                 writes.push(self.add_buffer(member, Place::Arena(0)));
             }
@@ -274,7 +353,7 @@ impl Lowering<'_> {
         let reads = std::mem::take(&mut builder.reads);
         let chain = builder.finish(stores);
         let kernel = match special {
-            Some(id) => self.special_kernel(id, Some(chain)),
+            Some(id) => self.special_kernel(id, None, Some(chain)),
             None => Kernel::Chain(chain),
         };
         let label = self.graph.nodes[root].describe();

@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
+use super::precision;
 use crate::tape::{Node, NodeId, Op, State, Tape, Var};
+use crate::tensor::DType;
 
 pub struct Graph {
     pub nodes: Vec<Node>,
@@ -15,13 +17,18 @@ pub struct Graph {
 }
 
 impl Graph {
-    pub fn new(tape: &Tape, outputs: &[(&str, Var<'_>)]) -> Graph {
-        let mut nodes = tape.nodes();
-        let stands_for = merge_equal(&mut nodes);
+    pub fn new(tape: &Tape, outputs: &[(&str, Var<'_>)], precision: DType) -> Graph {
+        let (mut nodes, place) = match precision {
+            DType::F16 | DType::BF16 => precision::narrow(tape.nodes(), precision),
+            _ => (tape.nodes(), (0..tape.len()).collect()),
+        };
+        let merged = merge_equal(&mut nodes);
+        let stands_for: Vec<NodeId> = place.iter().map(|&id| merged[id]).collect();
         let outputs: Vec<(String, NodeId)> =
             outputs.iter().map(|(name, var)| (name.to_string(), stands_for[var.id()])).collect();
         let mut states = tape.states();
         for state in &mut states {
+            state.node = stands_for[state.node];
             state.next = state.next.map(|n| stands_for[n]);
         }
         let mut live = vec![false; nodes.len()];

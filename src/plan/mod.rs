@@ -1,7 +1,7 @@
 //! The plan: a tape's live nodes as a short list of launches over buffers with fixed places.
 //!
-//! What happens, in order: equal nodes become one and dead ones go ([`graph`]); elementwise nodes join into
-//! chains, and a chain over a matrix product becomes its epilogue ([`fuse`]); every buffer gets a place in one
+//! What happens, in order: products get 16-bit factors where that is asked for ([`precision`]); equal nodes become one and dead ones go ([`graph`]); elementwise nodes join into
+//! chains, a chain over a matrix product becomes its epilogue, one in front of a reduction its prologue ([`fuse`]); every buffer gets a place in one
 //! arena by its lifetime ([`arena`]). Shapes are fixed, so peak memory is known before the first step.
 //! No device is known here; a [`Program`] is data that a device loads, and that can be printed.
 
@@ -9,13 +9,14 @@ mod arena;
 mod chain;
 mod fuse;
 mod graph;
+mod precision;
 mod step;
 
 use std::sync::Arc;
 
 use crate::ops::Operation;
 use crate::tape::{State, Tape, Var};
-use crate::tensor::{Meta, Tensor};
+use crate::tensor::{DType, Meta, Tensor};
 use crate::{Error, Result};
 pub use chain::{Chain, ChainStep, Load, Source};
 pub use step::{Step, Store};
@@ -30,18 +31,20 @@ pub struct Options {
     pub reuse: bool,
     /// Let products of f32 round their factors to tf32 (11 bits) where a device has tensor cores for it.
     pub tf32: bool,
+    /// What matrix products read their factors in: f32, bf16 or f16.
+    pub precision: DType,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { fuse: true, reuse: true, tf32: false }
+        Options { fuse: true, reuse: true, tf32: false, precision: DType::F32 }
     }
 }
 
 impl Options {
     /// Node by node, every value kept: what `--eager` runs.
     pub fn eager() -> Self {
-        Options { fuse: false, reuse: false, tf32: false }
+        Options { fuse: false, reuse: false, tf32: false, precision: DType::F32 }
     }
 }
 
@@ -66,14 +69,21 @@ pub struct Buffer {
 pub enum Kernel {
     /// A chain over elements.
     Chain(Chain),
-    /// A special; with an epilogue its result goes through the chain and is not stored itself.
-    Special { op: Arc<dyn Operation>, inputs: Vec<Meta>, result: Meta, epilogue: Option<Chain> },
+    Special {
+        op: Arc<dyn Operation>,
+        inputs: Vec<Meta>,
+        result: Meta,
+        /// Its one store is the special's only input, which stands nowhere else.
+        prologue: Option<Chain>,
+        /// The result goes through it and is not stored itself.
+        epilogue: Option<Chain>,
+    },
 }
 
 #[derive(Clone, Debug)]
 pub struct Launch {
     pub kernel: Kernel,
-    /// A special's own inputs first, then what the chain loads.
+    /// A special's own inputs first (none with a prologue), then what its chains load.
     pub reads: Vec<BufferId>,
     pub writes: Vec<BufferId>,
     /// The node this launch completes: layer, operation, shape and the line that recorded it.
@@ -97,7 +107,7 @@ impl Program {
     /// Plans the computation of `outputs` and of every state assigned on the tape.
     pub fn new(tape: &Tape, outputs: &[(&str, Var<'_>)], options: Options) -> Result<Program> {
         tape.check()?;
-        let graph = graph::Graph::new(tape, outputs);
+        let graph = graph::Graph::new(tape, outputs, options.precision);
         let mut program = fuse::lower(&graph, options);
         arena::place(&mut program, options.reuse);
         Ok(program)
@@ -107,9 +117,9 @@ impl Program {
         self.launches.iter().map(|l| l.flop).sum()
     }
 
-    /// Elements of all states whose name does not start with an optimiser's prefix (`adam.`, `ema.`).
+    /// Elements of all states whose name does not start with an optimiser's prefix (`adam.`, `ema.`, `loss_scale.`).
     pub fn parameter_count(&self) -> usize {
-        let moments = ["adam.", "ema."];
+        let moments = ["adam.", "ema.", "loss_scale."];
         let is_parameter =
             |s: &State| s.meta.dtype.is_float() && !moments.iter().any(|m| s.name.starts_with(m));
         self.states.iter().filter(|(s, _)| is_parameter(s)).map(|(s, _)| s.meta.len()).sum()
@@ -147,8 +157,11 @@ impl Program {
         for (i, launch) in self.launches.iter().enumerate() {
             let what = match &launch.kernel {
                 Kernel::Chain(chain) => chain.to_string(),
-                Kernel::Special { op, epilogue: None, .. } => op.stem().to_string(),
-                Kernel::Special { op, epilogue: Some(chain), .. } => format!("{} + {chain}", op.stem()),
+                Kernel::Special { op, prologue, epilogue, .. } => {
+                    let before = prologue.as_ref().map(|chain| format!("{chain} + ")).unwrap_or_default();
+                    let after = epilogue.as_ref().map(|chain| format!(" + {chain}")).unwrap_or_default();
+                    format!("{before}{}{after}", op.stem())
+                }
             };
             text += &format!(
                 "{i:4} {:10.3} MB {:10.2} MFLOP  {what:40} {}\n",

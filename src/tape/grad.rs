@@ -98,6 +98,8 @@ impl Tape {
                         g.permute(&back)
                     }
                     View::Expand(_) => g.reduce_to(&from),
+                    // A whole axis backwards is its own adjoint.
+                    &View::Slice { axis, step: -1, len, .. } if len == from[axis] => g.flip(axis),
                     &View::Slice { axis, start, step, .. } => {
                         self.special(Pad { axis, start, step, len: from[axis] }, &[g])
                     }

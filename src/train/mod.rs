@@ -2,7 +2,9 @@
 //! works, the order of images in an epoch, and what makes a run resume to the same bits.
 
 pub mod batches;
+pub mod loss_scale;
 pub mod optimiser;
 
 pub use batches::{epoch_order, prefetch};
+pub use loss_scale::LossScale;
 pub use optimiser::{Adam, Schedule, clip_by_norm, ema};

@@ -2,6 +2,7 @@
 
 mod bounds;
 mod fuzz;
+mod layers;
 mod properties;
 #[path = "../shim/mod.rs"]
 mod shim;

@@ -282,8 +282,16 @@ fn random_run(folder: &Path, n: usize, zdim: usize) -> PathBuf {
             images_per_second: 10.0,
         })
         .collect();
-    let position =
-        run::Position { epoch: 3, step: 9, seed: 0, shuffle_seed: 0, batch: 8, images: n, history };
+    let position = run::Position {
+        epoch: 3,
+        step: 9,
+        seed: 0,
+        shuffle_seed: 0,
+        batch: 8,
+        images: n,
+        history,
+        loss_scale: None,
+    };
     let weights = run::weights_path(folder, Some(3));
     let adam = kinesome::train::Adam::default();
     run::save(&weights, &network, &store, &adam, None, &position).expect("a checkpoint");

@@ -4,4 +4,5 @@ mod analyse;
 mod golden;
 mod memory;
 mod networks;
+mod precision;
 mod threads;

@@ -14,6 +14,7 @@ use kinesome::systems::drgn::files::Poses;
 use kinesome::systems::drgn::model::Objective;
 use kinesome::systems::drgn::run::EpochLosses;
 use kinesome::systems::drgn::train::{Beta, Settings, Trainer, Watch};
+use kinesome::tensor::DType;
 use kinesome::train::Adam;
 
 const SIDE: usize = 64;
@@ -67,11 +68,12 @@ fn train(folder: &Path, count: usize) -> Result<usize> {
         epochs: 1,
         batch: 8,
         beta: Beta::Constant(0.5),
-        objective: Objective { beta_control: None, adam: Adam::default(), clip: None },
+        objective: Objective { beta_control: None, adam: Adam::default(), clip: None, loss_scale: None },
         seed: 0,
         shuffle_seed: 0,
         checkpoint: 0,
         eager: false,
+        precision: DType::F32,
     };
     let mut most = Most(0);
     Trainer::new(&config, &images, Arc::new(Cpu::new()), folder, settings)?.run(&mut most)?;

@@ -78,7 +78,7 @@ fn train_six_steps(domain: &str) {
     set_weights(&store, &golden, "init.");
     let adam = Adam { lr: 1e-3, ..Adam::default() };
     let tape = Tape::new();
-    let objective = Objective { beta_control: None, adam, clip: None };
+    let objective = Objective { beta_control: None, adam, clip: None, loss_scale: None };
     let losses =
         network.training_step_with(&tape, 12, &objective, |mu| tape.input("noise", &mu.shape(), DType::F32));
     // Gradients are in the moments after the first step: m = (1 - b1) g.

@@ -30,8 +30,11 @@ fn train(threads: usize) -> BTreeMap<String, Vec<u32>> {
         let mut normal = |n: usize| -> Vec<f32> { (0..n).map(|_| philox.normal() as f32).collect() };
         let adam = Adam { lr: 1e-3, ..Adam::default() };
         let tape = Tape::new();
-        let losses =
-            network.training_step(&tape, BATCH, &Objective { beta_control: None, adam, clip: Some(1.0) });
+        let losses = network.training_step(
+            &tape,
+            BATCH,
+            &Objective { beta_control: None, adam, clip: Some(1.0), loss_scale: None },
+        );
         let store = Store::new(Arc::new(Cpu::new()), 0);
         let mut step =
             Step::new(&store, &tape, &[("total", losses.total)], Options::default()).expect("a step");

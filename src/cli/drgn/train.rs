@@ -17,7 +17,8 @@ use crate::systems::drgn::import;
 use crate::systems::drgn::model::Objective;
 use crate::systems::drgn::run::{self, EpochLosses};
 use crate::systems::drgn::train::{Beta, Settings, Trainer, Watch};
-use crate::train::Adam;
+use crate::tensor::DType;
+use crate::train::{Adam, LossScale};
 use crate::{Error, Result, device};
 
 /// What every kind of training has in common.
@@ -108,6 +109,11 @@ struct Common {
     #[arg(long, default_value = "auto", help_heading = "Running")]
     device: String,
 
+    /// Matrix products in 16 bits, bf16 or f16 (then with a scaled loss); weights stay f32
+    #[arg(long, value_name = "TYPE", num_args = 0..=1, require_equals = true, default_missing_value = "bf16",
+        value_parser = ["bf16", "f16"], help_heading = "Running")]
+    amp: Option<String>,
+
     /// Print parameters, memory and FLOP of a step, and stop
     #[arg(long, help_heading = "Running")]
     dry_run: bool,
@@ -123,7 +129,7 @@ struct Common {
     /// Accepted and without effect: images are always streamed, in f32
     #[arg(long, hide = true, action = ArgAction::SetTrue)]
     lazy: bool,
-    #[arg(long, hide = true, action = ArgAction::SetTrue)]
+    #[arg(long, hide = true, action = ArgAction::SetTrue, conflicts_with = "amp")]
     no_amp: bool,
     #[arg(long, hide = true, action = ArgAction::SetTrue)]
     multigpu: bool,
@@ -429,16 +435,23 @@ fn settings(common: &Common, model: &Model) -> Result<Settings> {
             (beta, vae.beta_control)
         }
     };
+    let precision = match common.amp.as_deref() {
+        Some("f16") => DType::F16,
+        Some(_) => DType::BF16,
+        None => DType::F32,
+    };
+    let loss_scale = (precision == DType::F16).then(LossScale::default);
     let adam = Adam { lr: common.lr, weight_decay: common.wd, ..Adam::default() };
     Ok(Settings {
         epochs: common.num_epochs,
         batch: common.batch_size,
         beta,
-        objective: Objective { beta_control, adam, clip: common.clip },
+        objective: Objective { beta_control, adam, clip: common.clip, loss_scale },
         seed: common.seed,
         shuffle_seed: common.shuffle_seed.unwrap_or(common.seed),
         checkpoint: common.checkpoint,
         eager: common.eager,
+        precision,
     })
 }
 

@@ -5,7 +5,7 @@ use std::ops::Range;
 use half::{bf16, f16};
 use rayon::prelude::*;
 
-use super::Raw;
+use super::{Raw, with_scratch};
 use crate::ops::row::Row;
 use crate::plan::{Chain, Load, Source};
 use crate::tensor::DType;
@@ -43,12 +43,31 @@ pub fn sweep(row: &Row, inputs: &[&[f32]], out: &mut [f32]) {
     }
 }
 
+/// Elements `range` of a chain with one store, into memory for just these.
+pub fn values(chain: &Chain, range: Range<usize>, reads: &[Raw], into: &mut [f32]) {
+    debug_assert_eq!(range.len(), into.len());
+    let pointer = into.as_mut_ptr().wrapping_sub(range.start).cast();
+    let window = Raw { pointer, len: range.end, dtype: DType::F32, is_state: false };
+    run_range(chain, range, reads, &[window], None);
+}
+
 /// Elements `range` of the chain; `result` holds the same elements of the special before it. Every range is
 /// evaluated by one thread, and different ranges touch different elements of the writes.
 pub fn run_range(chain: &Chain, range: Range<usize>, reads: &[Raw], writes: &[Raw], result: Option<&[f32]>) {
+    let slots = chain.loads.len() + chain.steps.len();
+    with_scratch(slots * BLOCK, |scratch| run_blocks(chain, range, reads, writes, result, scratch));
+}
+
+fn run_blocks(
+    chain: &Chain,
+    range: Range<usize>,
+    reads: &[Raw],
+    writes: &[Raw],
+    result: Option<&[f32]>,
+    scratch: &mut [f32],
+) {
     let loads = chain.loads.len();
     let slots = loads + chain.steps.len();
-    let mut scratch = vec![0.0_f32; slots * BLOCK];
     let scratch = scratch.as_mut_ptr();
     let own = |slot: usize| unsafe { scratch.add(slot * BLOCK) };
     let mut pointers: Vec<*const f32> = (0..slots).map(|s| own(s).cast_const()).collect();
@@ -114,7 +133,7 @@ fn store(values: &[f32], raw: Raw, start: usize) {
     // In-place updates of a state copy a block onto the block it was loaded from, so plain pointers.
     match raw.dtype {
         DType::F32 => unsafe {
-            std::ptr::copy(values.as_ptr(), raw.pointer.cast::<f32>().add(start), n);
+            std::ptr::copy(values.as_ptr(), raw.pointer.cast::<f32>().wrapping_add(start), n);
         },
         DType::F16 => {
             let out: &mut [f16] = unsafe { raw.slice_mut(start, n) };

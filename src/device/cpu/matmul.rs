@@ -84,16 +84,22 @@ impl<'a> Matrix<'a> {
         Matrix { data: &self.data[offset.min(self.data.len())..], ..*self }
     }
 
-    fn from(&self, row: usize, column: usize) -> *const f32 {
-        let offset = row as isize * self.row_stride + column as isize * self.column_stride;
-        unsafe { self.data.as_ptr().offset(offset) }
+    /// The part below and right of an element.
+    fn from(&self, row: usize, column: usize) -> Self {
+        self.at(row * self.row_stride as usize + column * self.column_stride as usize)
+    }
+
+    fn holds(&self, rows: usize, columns: usize) -> bool {
+        let last = |count: usize, stride: isize| count.saturating_sub(1) * stride as usize;
+        let needed = last(rows, self.row_stride) + last(columns, self.column_stride) + 1;
+        rows * columns == 0 || needed <= self.data.len()
     }
 }
 
-struct Out<'a> {
-    call: &'a Call<'a>,
+pub(super) struct Out<'a> {
+    pub call: &'a Call<'a>,
     /// First element of this member of the batch.
-    base: usize,
+    pub base: usize,
 }
 
 impl Out<'_> {
@@ -106,7 +112,7 @@ impl Out<'_> {
     }
 
     /// Puts finished elements through the epilogue, or converts them.
-    fn finish(&self, start: usize, values: &[f32]) {
+    pub fn finish(&self, start: usize, values: &[f32]) {
         let range = self.base + start..self.base + start + values.len();
         match self.call.epilogue {
             Some(epilogue) => {
@@ -133,7 +139,7 @@ unsafe fn convert(values: &[f32], raw: Raw, start: usize) {
 }
 
 /// Has `product` fill elements `start .. start + len` of the result and finishes them.
-fn row_tile(start: usize, len: usize, out: &Out, product: impl FnOnce(&mut [f32])) {
+pub(super) fn row_tile(start: usize, len: usize, out: &Out, product: impl FnOnce(&mut [f32])) {
     match out.plain(start, len) {
         Some(tile) => product(tile),
         None => with_scratch(len, |tile| {
@@ -202,11 +208,27 @@ fn product(
     left: &Matrix,
     right: &Matrix,
     [r0, c0, k0]: [usize; 3],
-    [m, n, k]: [usize; 3],
+    size: [usize; 3],
     out: &mut [f32],
     stride: usize,
 ) {
-    debug_assert!(out.len() >= (m - 1) * stride + n);
+    accumulate(&left.from(r0, k0), &right.from(k0, c0), size, out, stride, 0.0, 1.0);
+}
+
+/// `out = keep out + factor left right`, row-major with `stride`; `keep` is 0 or 1, sizes are `[m, n, k]`.
+pub(super) fn accumulate(
+    left: &Matrix,
+    right: &Matrix,
+    [m, n, k]: [usize; 3],
+    out: &mut [f32],
+    stride: usize,
+    keep: f32,
+    factor: f32,
+) {
+    if m * n == 0 {
+        return;
+    }
+    assert!(out.len() >= (m - 1) * stride + n && left.holds(m, k) && right.holds(k, n));
     unsafe {
         gemm::gemm(
             m,
@@ -215,15 +237,15 @@ fn product(
             out.as_mut_ptr(),
             1,
             stride as isize,
-            false,
-            left.from(r0, k0),
+            keep != 0.0,
+            left.data.as_ptr(),
             left.column_stride,
             left.row_stride,
-            right.from(k0, c0),
+            right.data.as_ptr(),
             right.column_stride,
             right.row_stride,
-            0.0,
-            1.0,
+            keep,
+            factor,
             false,
             false,
             false,

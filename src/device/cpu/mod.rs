@@ -2,8 +2,10 @@
 //! runs elementwise rows block by block in cache. Work is cut by shape alone, never by the number of
 //! threads, so that the same bits come out on any machine.
 
+mod attention;
 mod chain;
 mod concat;
+mod conv;
 mod encode;
 mod fft;
 mod gather;
@@ -14,9 +16,12 @@ mod pad;
 mod panel;
 mod random;
 mod reduce;
+mod scan;
 mod segment_sum;
 mod slice;
 mod softmax;
+mod sort;
+mod topk;
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -120,7 +125,8 @@ impl Raw {
     /// Nothing else may use the range while the slice lives.
     unsafe fn slice_mut<'a, T: bytemuck::Pod>(self, start: usize, len: usize) -> &'a mut [T] {
         debug_assert!(start + len <= self.len);
-        unsafe { std::slice::from_raw_parts_mut(self.pointer.cast::<T>().add(start), len) }
+        // Wrapping: a window of a larger whole begins before its own memory.
+        unsafe { std::slice::from_raw_parts_mut(self.pointer.cast::<T>().wrapping_add(start), len) }
     }
 }
 
@@ -130,6 +136,7 @@ struct Call<'a> {
     result: &'a Meta,
     reads: &'a [Raw],
     writes: &'a [Raw],
+    prologue: Option<&'a Chain>,
     epilogue: Option<&'a Chain>,
 }
 
@@ -145,6 +152,11 @@ impl Call<'_> {
     /// The whole result, for kernels without an epilogue.
     #[allow(clippy::mut_from_ref)]
     fn out(&self) -> &mut [f32] {
+        unsafe { self.writes[0].slice_mut(0, self.result.len()) }
+    }
+
+    #[allow(clippy::mut_from_ref)]
+    fn out_i32(&self) -> &mut [i32] {
         unsafe { self.writes[0].slice_mut(0, self.result.len()) }
     }
 }
@@ -176,6 +188,7 @@ fn run_special(op: &dyn Operation, call: &Call<'_>) -> Result<()> {
     kernels!(
         matmul: MatMul, reduce: Reduce, softmax: Softmax, norm: Norm, gather: Gather, segment_sum: SegmentSum,
         concat: Concat, pad: Pad, encode: Encode, fft: Fft, slice: Slice, random: Random,
+        attention: Attention, conv: Conv, scan: Scan, sort: Sort, topk: TopK,
     );
     Err(problem(format!("has no kernel for {}", op.stem())))
 }
@@ -209,9 +222,15 @@ impl Executable for Loaded {
         let writes = launch.writes.iter().map(|&b| self.raw(b)).collect::<Result<Vec<_>>>()?;
         match &launch.kernel {
             Kernel::Chain(chain) => chain::run(chain, &reads, &writes),
-            Kernel::Special { op, inputs, result, epilogue } => {
-                let call =
-                    Call { inputs, result, reads: &reads, writes: &writes, epilogue: epilogue.as_ref() };
+            Kernel::Special { op, inputs, result, prologue, epilogue } => {
+                let call = Call {
+                    inputs,
+                    result,
+                    reads: &reads,
+                    writes: &writes,
+                    prologue: prologue.as_ref(),
+                    epilogue: epilogue.as_ref(),
+                };
                 run_special(op.as_ref(), &call)?;
             }
         }

@@ -1,30 +1,55 @@
 //! Reductions in parts of fixed length, joined in order; sums of parts are added in f64.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
-use super::Call;
+use super::{Call, Raw, chain, with_scratch};
 use crate::ops::reduce::{Reduce, Reduction};
+use crate::plan::Chain;
 
 /// Elements summed in f32 lanes before they go to f64.
 const PART: usize = 4096;
 const LANES: usize = 16;
 
+/// What is reduced: values that stand somewhere, or a chain that makes them.
+#[derive(Clone, Copy)]
+enum Values<'a> {
+    Held(&'a [f32]),
+    Made(&'a Chain, &'a [Raw]),
+}
+
+impl Values<'_> {
+    fn part<T>(&self, range: Range<usize>, work: impl FnOnce(&[f32]) -> T) -> T {
+        match *self {
+            Values::Held(x) => work(&x[range]),
+            Values::Made(chain, reads) => with_scratch(range.len(), |values| {
+                chain::values(chain, range, reads, values);
+                work(values)
+            }),
+        }
+    }
+}
+
 pub fn run(op: &Reduce, call: &Call<'_>) {
-    let x = call.f32(0);
+    let x = match call.prologue {
+        Some(chain) => Values::Made(chain, call.reads),
+        None => Values::Held(call.f32(0)),
+    };
     let groups = Groups::new(&call.inputs[0].shape, &op.axes);
     let out = call.out();
     match groups.0.as_slice() {
-        [] => out.copy_from_slice(x),
+        [] => x.part(0..out.len(), |x| out.copy_from_slice(x)),
         [one] => one.reduce(op.kind, x, out),
         // Several separate groups of axes: from the last to the first.
         [first, rest @ ..] => {
-            let mut held = x.to_vec();
+            let mut held: Option<Vec<f32>> = None;
             for group in rest.iter().rev() {
                 let mut next = vec![0.0; group.before * group.after];
-                group.reduce(op.kind, &held, &mut next);
-                held = next;
+                group.reduce(op.kind, held.as_deref().map_or(x, Values::Held), &mut next);
+                held = Some(next);
             }
-            first.reduce(op.kind, &held, out);
+            first.reduce(op.kind, held.as_deref().map_or(x, Values::Held), out);
         }
     }
 }
@@ -57,32 +82,40 @@ impl Groups {
 }
 
 impl Group {
-    fn reduce(&self, kind: Reduction, x: &[f32], out: &mut [f32]) {
+    fn reduce(&self, kind: Reduction, x: Values<'_>, out: &mut [f32]) {
         let &Group { before, along, after } = self;
         let start = if kind == Reduction::Sum { 0.0 } else { f32::NEG_INFINITY };
         if along == 0 || before * after == 0 {
             out.fill(start);
+        } else if after == 1 && before == 1 {
+            let step = 64 * PART;
+            let chunk = |c: usize| part_of_row(kind, x, c * step..along.min((c + 1) * step));
+            let parts: Vec<f64> = (0..along.div_ceil(step)).into_par_iter().map(chunk).collect();
+            out[0] = parts.into_iter().reduce(|a, b| join(kind, a, b)).unwrap_or(0.0) as f32;
         } else if after == 1 {
-            let whole = |row: &[f32]| -> f32 {
-                let parts = row.par_chunks(64 * PART).map(|c| part_of_row(kind, c)).collect::<Vec<f64>>();
-                parts.into_iter().reduce(|a, b| join(kind, a, b)).unwrap_or(0.0) as f32
-            };
-            if before == 1 {
-                out[0] = whole(x);
-            } else {
-                let rows = (PART / along).max(1);
-                out.par_chunks_mut(rows).zip(x.par_chunks(rows * along)).for_each(|(out, x)| {
-                    for (o, row) in out.iter_mut().zip(x.chunks(along)) {
-                        *o = part_of_row(kind, row) as f32;
+            let rows = (PART / along).max(1);
+            out.par_chunks_mut(rows).enumerate().for_each(|(task, out)| {
+                let first = task * rows * along;
+                if rows == 1 {
+                    out[0] = part_of_row(kind, x, first..first + along) as f32;
+                    return;
+                }
+                // Short rows together.
+                x.part(first..first + out.len() * along, |x| {
+                    for (row, o) in out.iter_mut().enumerate() {
+                        *o = part_of_row(kind, Values::Held(x), row * along..(row + 1) * along) as f32;
                     }
                 });
-            }
+            });
         } else {
             let rows = (16 * PART / after).max(1);
-            for (out, x) in out.chunks_mut(after).zip(x.chunks(along * after)) {
-                let parts: Vec<Vec<f32>> =
-                    x.par_chunks(rows * after).map(|x| columns(kind, x, after)).collect();
-                out.fill(start);
+            for (member, out) in out.chunks_mut(after).enumerate() {
+                let first = member * along * after;
+                let part = |p: usize| {
+                    let end = along.min((p + 1) * rows);
+                    x.part(first + p * rows * after..first + end * after, |x| columns(kind, x, after))
+                };
+                let parts: Vec<Vec<f32>> = (0..along.div_ceil(rows)).into_par_iter().map(part).collect();
                 let mut sums = vec![start as f64; after];
                 for part in &parts {
                     sums.iter_mut().zip(part).for_each(|(s, &p)| *s = join(kind, *s, p as f64));
@@ -101,17 +134,20 @@ fn join(kind: Reduction, a: f64, b: f64) -> f64 {
     }
 }
 
-fn part_of_row(kind: Reduction, row: &[f32]) -> f64 {
+fn part_of_row(kind: Reduction, x: Values<'_>, row: Range<usize>) -> f64 {
     let start = if kind == Reduction::Sum { 0.0 } else { f64::NEG_INFINITY };
-    row.chunks(PART).fold(start, |total, part| {
-        let mut lanes = [start as f32; LANES];
-        let whole = part.chunks_exact(LANES);
-        let rest = whole.remainder();
-        for chunk in whole {
-            accumulate(kind, &mut lanes, chunk);
-        }
-        accumulate(kind, &mut lanes, rest);
-        lanes.iter().fold(total, |total, &lane| join(kind, total, lane as f64))
+    let end = row.end;
+    row.step_by(PART).fold(start, |total, at| {
+        x.part(at..end.min(at + PART), |part| {
+            let mut lanes = [start as f32; LANES];
+            let whole = part.chunks_exact(LANES);
+            let rest = whole.remainder();
+            for chunk in whole {
+                accumulate(kind, &mut lanes, chunk);
+            }
+            accumulate(kind, &mut lanes, rest);
+            lanes.iter().fold(total, |total, &lane| join(kind, total, lane as f64))
+        })
     })
 }
 

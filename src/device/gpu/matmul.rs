@@ -91,5 +91,5 @@ pub fn lower(op: &MatMul, call: &mut Call<'_>) {
     }
     let partial = call.scratch(DType::F32, parts * result);
     call.push(pass.writes("y", partial));
-    reduce::last(call, Reduction::Sum, partial, Axes { before: 1, along: parts, after: result });
+    reduce::last(call, Reduction::Sum, Some(partial), Axes { before: 1, along: parts, after: result });
 }

@@ -4,8 +4,10 @@
 //! [`lower`] does that arithmetic once for both devices, one file a special; [`source`] makes the text, in
 //! WGSL or CUDA C. No driver is known here, so all of it can be checked on any machine.
 
+mod attention;
 mod chain;
 mod concat;
+mod conv;
 mod encode;
 mod fft;
 mod gather;
@@ -15,10 +17,13 @@ mod order;
 mod pad;
 mod random;
 mod reduce;
+mod scan;
 mod segment_sum;
 mod slice;
 mod softmax;
+mod sort;
 pub mod source;
+mod topk;
 
 use std::any::Any;
 
@@ -75,6 +80,8 @@ pub struct Pass {
     pub groups: u64,
     /// What `finish(i, value)` does with element i of the result; without one it stores to binding `y`.
     pub epilogue: Option<Chain>,
+    /// What `load_x(i)` evaluates; without one it loads from binding `x`.
+    pub prologue: Option<Chain>,
 }
 
 /// A launch as a device runs it: passes in order, each seeing what the ones before wrote.
@@ -99,7 +106,16 @@ pub fn fold(groups: u64) -> [u32; 2] {
 impl Pass {
     fn new(stem: &'static str, entry: &'static str, threads: u32, groups: usize) -> Pass {
         let (constants, bindings) = (vec![], vec![]);
-        Pass { stem, entry, constants, bindings, threads, groups: groups as u64, epilogue: None }
+        Pass {
+            stem,
+            entry,
+            constants,
+            bindings,
+            threads,
+            groups: groups as u64,
+            epilogue: None,
+            prologue: None,
+        }
     }
 
     /// One thread an element.
@@ -150,6 +166,7 @@ struct Call<'a> {
     result: &'a Meta,
     reads: Vec<Whole>,
     writes: Vec<Whole>,
+    prologue: Option<&'a Chain>,
     epilogue: Option<&'a Chain>,
     language: Language,
     /// Products of f32 may round their factors to tf32.
@@ -165,6 +182,16 @@ impl Call<'_> {
     fn scratch(&mut self, dtype: DType, len: usize) -> Whole {
         self.lowered.scratch.push((len * dtype.size()).next_multiple_of(4));
         Whole { content: Content::Scratch(self.lowered.scratch.len() - 1), dtype, len }
+    }
+
+    /// Binds the only input as `x`, or has the prologue make it.
+    fn input(&self, mut pass: Pass) -> Pass {
+        let Some(chain) = self.prologue else { return pass.reads("x", self.reads[0]) };
+        for r in read_indices(chain) {
+            pass = pass.reads(&format!("r{r}"), self.reads[r]);
+        }
+        pass.prologue = Some(chain.clone());
+        pass
     }
 
     /// The pass that makes the result's elements: with the epilogue, or with binding `y`.
@@ -203,7 +230,7 @@ pub fn lower(program: &Program, launch: &Launch, language: Language) -> Result<L
             Lowered { passes: vec![chain::lower(chain, &reads, &writes, language)], scratch: vec![] }
         }
         Kernel::Special { result, .. } if result.is_empty() => Lowered::default(),
-        Kernel::Special { op, inputs, result, epilogue } => {
+        Kernel::Special { op, inputs, result, prologue, epilogue } => {
             // Where 16 bits cannot be stored alone, a chain of its own stores them, in pairs.
             let split = language.stores_in_pairs() && writes.iter().any(|w| w.dtype.size() < 4);
             let mut call = Call {
@@ -211,6 +238,7 @@ pub fn lower(program: &Program, launch: &Launch, language: Language) -> Result<L
                 result,
                 reads,
                 writes,
+                prologue: prologue.as_ref(),
                 epilogue: epilogue.as_ref(),
                 language,
                 tf32: program.tf32,
@@ -244,6 +272,7 @@ fn lower_special(op: &dyn Operation, call: &mut Call<'_>) -> Result<()> {
     kernels!(
         matmul: MatMul, reduce: Reduce, softmax: Softmax, norm: Norm, gather: Gather, segment_sum: SegmentSum,
         concat: Concat, pad: Pad, encode: Encode, fft: Fft, slice: Slice, random: Random,
+        attention: Attention, conv: Conv, scan: Scan, sort: Sort, topk: TopK,
     );
     Err(problem(format!("there is no kernel for {}", op.stem())))
 }

@@ -13,14 +13,14 @@ const PART: usize = 256;
 
 pub fn lower(op: &Reduce, call: &mut Call<'_>) {
     let axes = Axes::of(&call.inputs[0].shape, &op.axes);
-    let mut held = call.reads[0];
+    let mut held = None;
     for (at, &Axes { before, along, after }) in axes.iter().enumerate().rev() {
         if at == 0 {
             return last(call, op.kind, held, Axes { before, along, after });
         }
         let next = call.scratch(DType::F32, before * after);
         cut(call, op.kind, held, Axes { before, along, after }, next);
-        held = next;
+        held = Some(next);
     }
 }
 
@@ -68,36 +68,37 @@ impl Axes {
 }
 
 /// The reduction that ends in the launch's result, with its epilogue.
-pub fn last(call: &mut Call<'_>, kind: Reduction, x: Whole, axes: Axes) {
+pub fn last(call: &mut Call<'_>, kind: Reduction, x: Option<Whole>, axes: Axes) {
     let Axes { before, along, after } = axes;
     let parts = axes.parts();
     let (x, along) = match parts {
         1 => (x, along),
         _ => {
             let partial = call.scratch(DType::F32, before * parts * after);
-            call.push(pass(kind, Axes { before, along, after }, parts, x).writes("y", partial));
-            (partial, parts)
+            call.push(pass(call, kind, Axes { before, along, after }, parts, x).writes("y", partial));
+            (Some(partial), parts)
         }
     };
-    let last = pass(kind, Axes { before, along, after }, 1, x);
+    let last = pass(call, kind, Axes { before, along, after }, 1, x);
     call.finish(last);
 }
 
 /// The same into a scratch.
-fn cut(call: &mut Call<'_>, kind: Reduction, x: Whole, axes: Axes, y: Whole) {
+fn cut(call: &mut Call<'_>, kind: Reduction, x: Option<Whole>, axes: Axes, y: Whole) {
     let Axes { before, after, .. } = axes;
     match axes.parts() {
-        1 => call.push(pass(kind, axes, 1, x).writes("y", y)),
+        1 => call.push(pass(call, kind, axes, 1, x).writes("y", y)),
         parts => {
             let partial = call.scratch(DType::F32, before * parts * after);
-            call.push(pass(kind, axes, parts, x).writes("y", partial));
-            call.push(pass(kind, Axes { before, along: parts, after }, 1, partial).writes("y", y));
+            call.push(pass(call, kind, axes, parts, x).writes("y", partial));
+            let rest = Axes { before, along: parts, after };
+            call.push(pass(call, kind, rest, 1, Some(partial)).writes("y", y));
         }
     }
 }
 
-/// `[before, along, after]` to `[before, parts, after]`.
-fn pass(kind: Reduction, axes: Axes, parts: usize, x: Whole) -> Pass {
+/// `[before, along, after]` to `[before, parts, after]`; without `x` of the launch's input.
+fn pass(call: &Call<'_>, kind: Reduction, axes: Axes, parts: usize, x: Option<Whole>) -> Pass {
     let Axes { before, along, after } = axes;
     let chunk = along.div_ceil(parts);
     let count = before * parts * after;
@@ -108,10 +109,14 @@ fn pass(kind: Reduction, axes: Axes, parts: usize, x: Whole) -> Pass {
     } else {
         Pass::elements("reduce", "columns", count)
     };
-    pass.size("ALONG", along)
+    let pass = pass
+        .size("ALONG", along)
         .size("AFTER", after)
         .size("PARTS", parts)
         .size("CHUNK", chunk)
-        .flag("SUM", kind == Reduction::Sum)
-        .reads("x", x)
+        .flag("SUM", kind == Reduction::Sum);
+    match x {
+        Some(x) => pass.reads("x", x),
+        None => call.input(pass),
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! Everything between the files is written here in the common subset of the languages, which is WGSL's, and
 //! rewritten a little for CUDA C. A kernel file may hold several entries: what stands before the first line
-//! `// entry: NAME` belongs to all of them, the rest to the entry it is under.
+//! `// entry: NAME ..` belongs to all of them, the rest to the entries it is under.
 
 use std::collections::HashSet;
 
@@ -28,8 +28,8 @@ pub struct Spot {
 
 macro_rules! files {
     ($stem:expr, $folder:literal, $extension:literal) => {
-        files!($stem, $folder, $extension, prelude chain concat encode fft gather matmul norm order pad random
-            reduce segment_sum slice softmax)
+        files!($stem, $folder, $extension, prelude attention chain concat conv encode fft gather matmul norm order
+            pad random reduce scan segment_sum slice softmax sort topk)
     };
     ($stem:expr, $folder:literal, $extension:literal, $($known:ident)*) => {
         match $stem {
@@ -169,6 +169,8 @@ pub fn wgsl(pass: &Pass, spots: &[Spot], memories: &[bool]) -> Option<String> {
         };
     }
     text += &words(language);
+    text += &rows(language, pass);
+    text += &prologue(language, pass);
     text += &finish(language, pass);
     text += &entry(file(language, pass.stem)?, pass.entry);
     Some(text)
@@ -218,6 +220,8 @@ pub fn cuda(pass: &Pass) -> Option<String> {
             text += &language.function(&format!("store_{name}"), &arguments, "void", &body);
         }
     }
+    text += &rows(language, pass);
+    text += &prologue(language, pass);
     text += &finish(language, pass);
     text += &entry(file(language, pass.stem)?, pass.entry);
     text += "};\n";
@@ -262,6 +266,33 @@ fn words(language: Language) -> String {
     each.collect()
 }
 
+/// The rows that a pass's chains are made of, each once.
+fn rows(language: Language, pass: &Pass) -> String {
+    let mut known = HashSet::new();
+    let steps = pass.prologue.iter().chain(&pass.epilogue).flat_map(|chain| &chain.steps);
+    let each = steps.filter(|step| known.insert(step.row.name)).map(|step| {
+        let arguments: Vec<(&str, &str)> = step.row.arguments.iter().map(|&a| (a, "f32")).collect();
+        let name = format!("row_{}", step.row.name);
+        language.function(&name, &arguments, "f32", &language.body(step.row.text))
+    });
+    each.collect()
+}
+
+/// `load_x(i)` as a chain.
+fn prologue(language: Language, pass: &Pass) -> String {
+    let Some((chain, &[(slot, _)])) = pass.prologue.as_ref().map(|chain| (chain, &chain.stores[..])) else {
+        return String::new();
+    };
+    let integer = |r: usize| is_integer(pass, r);
+    let body = evaluate(chain, &integer, "i", "s") + &format!("    return s{slot};\n");
+    language.function("load_x", &[("i", "u32")], "f32", &language.rewrite(&body))
+}
+
+fn is_integer(pass: &Pass, read: usize) -> bool {
+    let name = format!("r{read}");
+    pass.bindings.iter().any(|b| b.name == name && b.dtype == DType::I32)
+}
+
 /// `finish(i, value)`, and `finish_pair(i)` for a chain of its own whose 16-bit stores go in pairs.
 fn finish(language: Language, pass: &Pass) -> String {
     let arguments = [("i", "u32"), ("value", "f32")];
@@ -271,22 +302,12 @@ fn finish(language: Language, pass: &Pass) -> String {
         }
         return language.function("finish", &arguments, "void", "    store_y(i, value);\n");
     };
-    let mut text = String::new();
-    let mut known = HashSet::new();
-    for step in chain.steps.iter().filter(|step| known.insert(step.row.name)) {
-        let arguments: Vec<(&str, &str)> = step.row.arguments.iter().map(|&a| (a, "f32")).collect();
-        let name = format!("row_{}", step.row.name);
-        text += &language.function(&name, &arguments, "f32", &language.body(step.row.text));
-    }
     let dtype = |w: usize| {
         let name = format!("w{w}");
         pass.bindings.iter().find(|b| b.name == name).map_or(DType::F32, |b| b.dtype)
     };
     let is_half = |w: usize| language.stores_in_pairs() && dtype(w).size() < 4;
-    let integer = |r: usize| {
-        let name = format!("r{r}");
-        pass.bindings.iter().any(|b| b.name == name && b.dtype == DType::I32)
-    };
+    let integer = |r: usize| is_integer(pass, r);
     let converted = |w: usize, slot: &str| match dtype(w) {
         DType::I32 => format!("i32({slot})"),
         _ => slot.to_string(),
@@ -296,7 +317,7 @@ fn finish(language: Language, pass: &Pass) -> String {
         for &(slot, w) in &chain.stores {
             body += &format!("    store_w{w}(i, {});\n", converted(w, &format!("s{slot}")));
         }
-        return text + &language.function("finish", &arguments, "void", &language.rewrite(&body));
+        return language.function("finish", &arguments, "void", &language.rewrite(&body));
     }
     // The second of an odd number's last pair is evaluated again as the first, and not stored.
     let mut body = format!("    let j = i + u32(i < {}u);\n", chain.len() - 1);
@@ -310,7 +331,7 @@ fn finish(language: Language, pass: &Pass) -> String {
             body += &format!("    store_w{w}(j, {});\n", converted(w, &format!("t{slot}")));
         }
     }
-    text + &language.function("finish_pair", &[("i", "u32")], "void", &language.rewrite(&body))
+    language.function("finish_pair", &[("i", "u32")], "void", &language.rewrite(&body))
 }
 
 /// Lines that give every slot of a chain at `element` the name `prefix`, number of the slot.
@@ -382,7 +403,7 @@ fn entry(file: &str, name: &str) -> String {
     let mut wanted = true;
     for line in file.lines() {
         if let Some(of) = line.trim().strip_prefix("// entry: ") {
-            wanted = of.trim() == name;
+            wanted = of.split_whitespace().any(|of| of == name);
         }
         if wanted {
             text += line;

@@ -29,6 +29,7 @@ use crate::report::volume::{Contour, contour_level};
 use crate::stats::Matrix;
 use crate::stats::pca::Pca;
 use crate::stats::rank::{percentile, spearman};
+use crate::tensor::DType;
 use crate::train::Adam;
 use crate::{Error, Result, device};
 
@@ -382,11 +383,13 @@ fn settings(options: &DemoOptions) -> Settings {
             beta_control: None,
             adam: Adam { lr: options.lr, ..Adam::default() },
             clip: None,
+            loss_scale: None,
         },
         seed: options.seed,
         shuffle_seed: options.seed,
         checkpoint: 5,
         eager: false,
+        precision: DType::F32,
     }
 }
 

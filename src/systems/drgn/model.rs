@@ -9,7 +9,7 @@ use crate::ops::gather::Gather;
 use crate::ops::random::{Distribution, Random};
 use crate::tape::{Tape, Var};
 use crate::tensor::{DType, Tensor};
-use crate::train::{Adam, clip_by_norm};
+use crate::train::{Adam, LossScale, clip_by_norm};
 use crate::{Error, Result};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -58,6 +58,8 @@ pub struct Objective {
     pub beta_control: Option<f32>,
     pub adam: Adam,
     pub clip: Option<f32>,
+    /// For products in f16.
+    pub loss_scale: Option<LossScale>,
 }
 
 /// Recorded values of a training step.
@@ -249,11 +251,17 @@ impl Network {
         };
         let parameters = self.trained(tape);
         let values: Vec<Var<'t>> = parameters.iter().map(|p| p.1).collect();
-        let mut gradients = tape.grad(total, &values);
+        let mut gradients = match objective.loss_scale {
+            Some(scale) => scale.gradients(tape, total, &values),
+            None => tape.grad(total, &values),
+        };
         if let Some(most) = objective.clip {
             gradients = clip_by_norm(tape, &gradients, most);
         }
         objective.adam.record(tape, &parameters, &gradients);
+        if let Some(scale) = objective.loss_scale {
+            scale.guard(tape, &gradients);
+        }
         Losses { total, reconstruction, divergence }
     }
 

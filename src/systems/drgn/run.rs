@@ -26,6 +26,9 @@ pub struct Position {
     pub images: usize,
     /// Losses of the epochs done.
     pub history: Vec<EpochLosses>,
+    /// Factor and good steps of a loss scale.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss_scale: Option<[f32; 2]>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -158,5 +161,6 @@ pub fn read_position(weights: &Path, checkpoint: &Checkpoint) -> Result<Position
         batch: 0,
         images: 0,
         history: vec![],
+        loss_scale: None,
     })
 }

@@ -14,8 +14,8 @@ use crate::device::Device;
 use crate::io::mrc::write_volume;
 use crate::plan::{Options, Program, Step, Store};
 use crate::tape::{Tape, Var};
-use crate::tensor::Tensor;
-use crate::train::{epoch_order, prefetch};
+use crate::tensor::{DType, Tensor};
+use crate::train::{epoch_order, loss_scale, prefetch};
 use crate::{Error, Result, interrupt};
 
 /// Weight of the divergence.
@@ -65,6 +65,8 @@ pub struct Settings {
     pub checkpoint: usize,
     /// Node by node with a check of every value.
     pub eager: bool,
+    /// What matrix products read.
+    pub precision: DType,
 }
 
 /// What training tells while it runs; an error stops it.
@@ -103,6 +105,7 @@ impl<'a> Trainer<'a> {
             batch: options.batch,
             images: images.len(),
             history: vec![],
+            loss_scale: None,
         };
         Ok(Trainer { config, network, images, store, options, folder: folder.into(), position })
     }
@@ -130,6 +133,11 @@ impl<'a> Trainer<'a> {
         self.position.epoch = held.epoch;
         self.position.step = held.step;
         self.position.history = held.history;
+        if let (Some(held), Some(_)) = (held.loss_scale, self.options.objective.loss_scale) {
+            for (name, value) in loss_scale::STATES.iter().zip(held) {
+                self.store.set(name, &Tensor::scalar(value))?;
+            }
+        }
         Ok(())
     }
 
@@ -148,7 +156,11 @@ impl<'a> Trainer<'a> {
     pub fn program(&self) -> Result<Program> {
         let tape = Tape::new();
         let outputs = self.record(&tape);
-        Program::new(&tape, &outputs, Options::default())
+        Program::new(&tape, &outputs, self.plan_options())
+    }
+
+    fn plan_options(&self) -> Options {
+        Options { precision: self.options.precision, ..Options::default() }
     }
 
     fn step(&self) -> Result<Step> {
@@ -157,7 +169,7 @@ impl<'a> Trainer<'a> {
         if self.options.eager {
             Step::eager(&self.store, &tape, &outputs)
         } else {
-            Step::new(&self.store, &tape, &outputs, Options::default())
+            Step::new(&self.store, &tape, &outputs, self.plan_options())
         }
     }
 
@@ -259,7 +271,12 @@ impl<'a> Trainer<'a> {
             ModelArgs::Decoder(_) => Some([self.images.norm().0 as f64, self.images.norm().1 as f64]),
         };
         let path = run::weights_path(&self.folder, epoch);
-        run::save(&path, &self.network, &self.store, &self.options.objective.adam, norm, &self.position)
+        let mut position = self.position.clone();
+        if self.options.objective.loss_scale.is_some() {
+            let [factor, good_steps] = loss_scale::STATES.map(|name| self.store.get(name));
+            position.loss_scale = Some([factor?.to_f32()[0], good_steps?.to_f32()[0]]);
+        }
+        run::save(&path, &self.network, &self.store, &self.options.objective.adam, norm, &position)
     }
 
     fn latents(&self) -> Result<Latents> {

@@ -1,0 +1,260 @@
+//! Blocks of queries (or keys) to tasks; each walks the tiles of the other side in order, so no score leaves
+//! the cache and sums do not depend on the number of threads.
+
+use rayon::prelude::*;
+
+use super::matmul::{Matrix, accumulate};
+use super::{Call, chain::sweep, with_scratch};
+use crate::ops::attention::{Attention, Extent, Part};
+use crate::ops::rows;
+
+/// Queries and keys of a tile.
+const QUERIES: usize = 64;
+const KEYS: usize = 128;
+const TILE: usize = QUERIES * KEYS;
+
+pub fn run(op: &Attention, call: &Call<'_>) {
+    let e = op.extent(call.inputs);
+    if call.result.is_empty() {
+        return;
+    }
+    let derivative = (op.part != Part::Forward).then(|| op.result_input());
+    let heads = Heads {
+        e,
+        scale: op.scale,
+        q: call.f32(0),
+        k: call.f32(1),
+        v: call.f32(2),
+        bias: op.bias.then(|| call.f32(3)),
+        mask: op.mask.then(|| call.f32(op.mask_input())),
+        y: derivative.map_or(&[], |at| call.f32(at)),
+        g: derivative.map_or(&[], |at| call.f32(at + 1)),
+        delta: derivative.map_or(&[], |at| call.f32(at + 2)),
+    };
+    let members = e.batch * e.heads;
+    // A block of one task's own rows of the result; whole members if they are small.
+    let blocks =
+        |rows: usize, width: usize, block: usize, work: &(dyn Fn(usize, usize, &mut [f32]) + Sync)| {
+            let count = rows.div_ceil(block);
+            (0..members * count).into_par_iter().with_min_len((16 / count).max(1)).for_each(|task| {
+                let (member, first) = (task / count, task % count * block);
+                let len = block.min(rows - first) * width;
+                // Blocks do not overlap.
+                let out = unsafe { call.writes[0].slice_mut((member * rows + first) * width, len) };
+                work(member, first, out);
+            });
+        };
+    match op.part {
+        Part::Forward => blocks(e.queries, e.width + 1, QUERIES, &|m, i, out| heads.forward(m, i, out)),
+        Part::Queries => blocks(e.queries, e.depth, QUERIES, &|m, i, out| heads.queries(m, i, out)),
+        Part::KeysValues => {
+            blocks(e.keys, e.depth + e.width, KEYS, &|m, j, out| heads.keys_values(m, j, out))
+        }
+        Part::Bias => {
+            let [batch, heads_of_bias, rows] = e.bias;
+            let block = rows.min(QUERIES);
+            let count = rows.div_ceil(block);
+            (0..batch * heads_of_bias * count).into_par_iter().for_each(|task| {
+                let (first, owner) = (task % count * block, task / count);
+                let len = block.min(rows - first) * e.keys;
+                let out = unsafe { call.writes[0].slice_mut((owner * rows + first) * e.keys, len) };
+                heads.bias(owner / heads_of_bias, owner % heads_of_bias, first, out);
+            });
+        }
+    }
+}
+
+struct Heads<'a> {
+    e: Extent,
+    scale: f32,
+    q: &'a [f32],
+    k: &'a [f32],
+    v: &'a [f32],
+    bias: Option<&'a [f32]>,
+    mask: Option<&'a [f32]>,
+    y: &'a [f32],
+    g: &'a [f32],
+    delta: &'a [f32],
+}
+
+/// Queries `i..` and keys `j..` of one member of batch and heads.
+#[derive(Clone, Copy)]
+struct Tile {
+    member: usize,
+    i: usize,
+    j: usize,
+    queries: usize,
+    keys: usize,
+}
+
+fn steps(len: usize, step: usize) -> impl Iterator<Item = (usize, usize)> {
+    (0..len).step_by(step).map(move |start| (start, step.min(len - start)))
+}
+
+fn matrix(data: &[f32], first: usize, row: usize) -> Matrix<'_> {
+    Matrix { data: &data[first * row..], row_stride: row as isize, column_stride: 1 }
+}
+
+fn transposed(m: Matrix<'_>) -> Matrix<'_> {
+    Matrix { data: m.data, row_stride: m.column_stride, column_stride: m.row_stride }
+}
+
+impl Heads<'_> {
+    fn query_rows(&self, t: Tile) -> Matrix<'_> {
+        matrix(self.q, t.member * self.e.queries + t.i, self.e.depth)
+    }
+
+    fn key_rows(&self, t: Tile) -> Matrix<'_> {
+        matrix(self.k, t.member * self.e.keys + t.j, self.e.depth)
+    }
+
+    fn value_rows(&self, t: Tile) -> Matrix<'_> {
+        matrix(self.v, t.member * self.e.keys + t.j, self.e.width)
+    }
+
+    fn upstream_rows(&self, t: Tile) -> Matrix<'_> {
+        matrix(self.g, t.member * self.e.queries + t.i, self.e.width + 1)
+    }
+
+    /// The scores of a tile, row by row.
+    fn scores(&self, t: Tile, s: &mut [f32]) {
+        let e = &self.e;
+        let size = [t.queries, t.keys, e.depth];
+        accumulate(&self.query_rows(t), &transposed(self.key_rows(t)), size, s, t.keys, 0.0, self.scale);
+        let (b, h) = (t.member / e.heads, t.member % e.heads);
+        if let Some(bias) = self.bias {
+            for (at, row) in s.chunks_mut(t.keys).enumerate() {
+                let bias = &bias[e.bias_row(b, h, t.i + at) + t.j..];
+                row.iter_mut().zip(bias).for_each(|(s, b)| *s += b);
+            }
+        }
+        if let Some(mask) = self.mask {
+            let mask = &mask[b * e.keys + t.j..];
+            for row in s.chunks_mut(t.keys) {
+                for (s, &here) in row.iter_mut().zip(mask) {
+                    *s = if here == 0.0 { f32::NEG_INFINITY } else { *s };
+                }
+            }
+        }
+    }
+
+    fn forward(&self, member: usize, i: usize, out: &mut [f32]) {
+        let width = self.e.width + 1;
+        let queries = out.len() / width;
+        let mut top = [f32::NEG_INFINITY; QUERIES];
+        let mut sum = [0.0_f32; QUERIES];
+        out.fill(0.0);
+        with_scratch(2 * TILE, |scratch| {
+            let (s, p) = scratch.split_at_mut(TILE);
+            for (j, keys) in steps(self.e.keys, KEYS) {
+                let tile = Tile { member, i, j, queries, keys };
+                let (s, p) = (&mut s[..queries * keys], &mut p[..queries * keys]);
+                self.scores(tile, s);
+                for (row, s) in s.chunks_mut(keys).enumerate() {
+                    let highest = s.iter().copied().fold(top[row], f32::max);
+                    // Where no key was there yet, everything so far is zero.
+                    let level = if highest == f32::NEG_INFINITY { 0.0 } else { highest };
+                    s.iter_mut().for_each(|s| *s -= level);
+                    let shrink = (top[row] - level).exp();
+                    top[row] = highest;
+                    sum[row] *= shrink;
+                    out[row * width..][..width].iter_mut().for_each(|y| *y *= shrink);
+                }
+                sweep(&rows::exponential, &[s], p);
+                for (sum, p) in sum.iter_mut().zip(p.chunks(keys)) {
+                    *sum += p.iter().sum::<f32>();
+                }
+                let weights = matrix(p, 0, keys);
+                let size = [queries, self.e.width, keys];
+                accumulate(&weights, &self.value_rows(tile), size, out, width, 1.0, 1.0);
+            }
+        });
+        for (row, y) in out.chunks_mut(width).enumerate() {
+            let there = top[row] != f32::NEG_INFINITY;
+            let factor = if there { 1.0 / sum[row] } else { 0.0 };
+            y.iter_mut().for_each(|y| *y *= factor);
+            y[width - 1] = if there { top[row] + sum[row].ln() } else { 0.0 };
+        }
+    }
+
+    /// The weights of a tile and the derivative by its scores, made again from the rows' logarithms.
+    fn slopes(&self, t: Tile, p: &mut [f32], ds: &mut [f32]) {
+        let width = self.e.width + 1;
+        let first = t.member * self.e.queries + t.i;
+        self.scores(t, ds);
+        for (at, s) in ds.chunks_mut(t.keys).enumerate() {
+            let log = self.y[(first + at) * width + width - 1];
+            s.iter_mut().for_each(|s| *s -= log);
+        }
+        sweep(&rows::exponential, &[ds], p);
+        let size = [t.queries, t.keys, self.e.width];
+        accumulate(&self.upstream_rows(t), &transposed(self.value_rows(t)), size, ds, t.keys, 0.0, 1.0);
+        for (at, (ds, p)) in ds.chunks_mut(t.keys).zip(p.chunks(t.keys)).enumerate() {
+            let delta = self.delta[first + at];
+            ds.iter_mut().zip(p).for_each(|(ds, p)| *ds = p * (*ds - delta));
+        }
+    }
+
+    fn queries(&self, member: usize, i: usize, out: &mut [f32]) {
+        let depth = self.e.depth;
+        let queries = out.len() / depth;
+        out.fill(0.0);
+        with_scratch(2 * TILE, |scratch| {
+            let (p, ds) = scratch.split_at_mut(TILE);
+            for (j, keys) in steps(self.e.keys, KEYS) {
+                let tile = Tile { member, i, j, queries, keys };
+                let (p, ds) = (&mut p[..queries * keys], &mut ds[..queries * keys]);
+                self.slopes(tile, p, ds);
+                let size = [queries, depth, keys];
+                accumulate(&matrix(ds, 0, keys), &self.key_rows(tile), size, out, depth, 1.0, self.scale);
+            }
+        });
+    }
+
+    fn keys_values(&self, member: usize, j: usize, out: &mut [f32]) {
+        let (depth, width) = (self.e.depth, self.e.width);
+        let stride = depth + width;
+        let keys = out.len() / stride;
+        out.fill(0.0);
+        with_scratch(2 * TILE, |scratch| {
+            let (p, ds) = scratch.split_at_mut(TILE);
+            for (i, queries) in steps(self.e.queries, QUERIES) {
+                let tile = Tile { member, i, j, queries, keys };
+                let (p, ds) = (&mut p[..queries * keys], &mut ds[..queries * keys]);
+                self.slopes(tile, p, ds);
+                let (p, ds) = (transposed(matrix(p, 0, keys)), transposed(matrix(ds, 0, keys)));
+                let (q, g) = (self.query_rows(tile), self.upstream_rows(tile));
+                accumulate(&ds, &q, [keys, depth, queries], out, stride, 1.0, self.scale);
+                accumulate(&p, &g, [keys, width, queries], &mut out[depth..], stride, 1.0, 1.0);
+            }
+        });
+    }
+
+    /// Rows `first..` of the bias at (b, h), summed over everything it was broadcast to.
+    fn bias(&self, b: usize, h: usize, first: usize, out: &mut [f32]) {
+        let e = &self.e;
+        let [batch, heads, rows] = e.bias;
+        let all = |own: usize, at: usize, full: usize| if own == full { at..at + 1 } else { 0..full };
+        // A bias of one row stands for every query.
+        let queries = if rows == e.queries { first..first + out.len() / e.keys } else { 0..e.queries };
+        out.fill(0.0);
+        with_scratch(2 * TILE, |scratch| {
+            let (p, ds) = scratch.split_at_mut(TILE);
+            for member in
+                all(batch, b, e.batch).flat_map(|b| all(heads, h, e.heads).map(move |h| b * e.heads + h))
+            {
+                for (i, count) in steps(queries.len(), QUERIES) {
+                    for (j, keys) in steps(e.keys, KEYS) {
+                        let tile = Tile { member, i: queries.start + i, j, queries: count, keys };
+                        let (p, ds) = (&mut p[..count * keys], &mut ds[..count * keys]);
+                        self.slopes(tile, p, ds);
+                        for (at, ds) in ds.chunks(keys).enumerate() {
+                            let row = if rows == e.queries { i + at } else { 0 };
+                            out[row * e.keys + j..][..keys].iter_mut().zip(ds).for_each(|(o, d)| *o += d);
+                        }
+                    }
+                }
+            }
+        });
+    }
+}
