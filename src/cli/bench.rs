@@ -68,6 +68,7 @@ pub fn run(args: Args) -> Result<()> {
     let mut results = Results {
         device: device.name().into(),
         description: device.describe(),
+        precision: args.precision.clone(),
         threads,
         peak,
         cases: vec![],

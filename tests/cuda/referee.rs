@@ -147,7 +147,7 @@ fn halves_round_as_everywhere() {
             6e-8,
             2.9e-8,
             1e-10,
-            0.5 + 0.000_244_140_625,
+            0.5 + 1.0 / 4096.0,
             f32::INFINITY,
         ])
         .collect();
