@@ -1,11 +1,10 @@
 //! Times single operations: median milliseconds, GFLOP/s and GB/s of what they read and write.
 //!
-//! `cargo bench --bench kernels -- [PART OF A NAME ...]`
+//! `cargo bench --bench kernels -- [--device NAME] [--tf32] [PART OF A NAME ...]`
 
-use std::sync::Arc;
 use std::time::Instant;
 
-use kinesome::device::cpu::Cpu;
+use kinesome::device;
 use kinesome::ops::encode::Encode;
 use kinesome::ops::fft::{Fft, Transform};
 use kinesome::ops::slice::{Direction, Slice};
@@ -41,7 +40,20 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             t.special(Fft { transform: Transform::Hartley, axes: 2, centred: true }, v)
         }),
     ];
-    let wanted: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
+    let (mut wanted, mut name, mut options) = (vec![], "cpu".to_string(), Options::default());
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--bench" => {}
+            "--tf32" => options.tf32 = true,
+            "--device" => name = arguments.next().ok_or("--device takes a name")?,
+            _ => wanted.push(argument),
+        }
+    }
+    let device = device::open(&name)?;
+    println!("{}", device.describe());
+    // A GPU is given many replays and then waited for once.
+    let replays = if name == "cpu" { 1 } else { 20 };
     println!("{:38}        ms   GFLOP/s      GB/s", "operation");
     for (name, shapes, record) in cases {
         if !wanted.is_empty() && !wanted.iter().any(|w| name.contains(w.as_str())) {
@@ -51,8 +63,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let names: Vec<String> = (0..shapes.len()).map(|i| i.to_string()).collect();
         let inputs: Vec<Var> = names.iter().zip(shapes).map(|(n, s)| tape.input(n, s, DType::F32)).collect();
         let result = record(&tape, &inputs);
+        let done = tape.input("done", &[], DType::F32).neg();
         let mut step =
-            Step::new(&Store::new(Arc::new(Cpu::new()), 0), &tape, &[("y", result)], Options::default())?;
+            Step::new(&Store::new(device.clone(), 0), &tape, &[("y", result), ("done", done)], options)?;
         let mut philox = Philox::new(0, 0);
         let values: Vec<Tensor> = shapes
             .iter()
@@ -60,12 +73,17 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             .collect();
         let feeds: Vec<(&str, &Tensor)> = names.iter().map(String::as_str).zip(&values).collect();
         step.run(&feeds)?;
+        step.run(&[])?;
+        step.fetch("done")?;
         let mut times = vec![];
         let start = Instant::now();
         while times.len() < 5 || start.elapsed().as_secs_f64() < 0.5 {
             let start = Instant::now();
-            step.run(&[])?;
-            times.push(start.elapsed().as_secs_f64());
+            for _ in 0..replays {
+                step.run(&[])?;
+            }
+            step.fetch("done")?;
+            times.push(start.elapsed().as_secs_f64() / replays as f64);
         }
         times.sort_by(f64::total_cmp);
         let time = times[times.len() / 2];

@@ -1,12 +1,12 @@
 //! Times cryoDRGN training steps on random data, as fractions of this machine's measured matrix-product peak.
 //!
-//! `cargo bench --bench step -- [ROW ...] [--threads N] [--seconds S] [--profile] [--json]`
+//! `cargo bench --bench step -- [ROW ...] [--device NAME] [--threads N] [--seconds S] [--profile] [--json]`
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use kinesome::device::{Device, cpu::Cpu};
+use kinesome::device::{self, Device, cpu::Cpu};
 use kinesome::plan::{Kernel, Launch, Options, Program, Step, Store};
 use kinesome::stats::random::Philox;
 use kinesome::systems::drgn::config::Config;
@@ -30,6 +30,7 @@ const BATCH: usize = 8;
 
 struct Arguments {
     rows: Vec<String>,
+    device: Arc<dyn Device>,
     threads: usize,
     seconds: f64,
     profile: bool,
@@ -37,9 +38,21 @@ struct Arguments {
 }
 
 fn arguments() -> Result<Arguments, String> {
-    let mut parsed = Arguments { rows: vec![], threads: 0, seconds: 3.0, profile: false, json: false };
+    let mut parsed = Arguments {
+        rows: vec![],
+        device: Arc::new(Cpu::new()),
+        threads: 0,
+        seconds: 3.0,
+        profile: false,
+        json: false,
+    };
     let mut given = std::env::args().skip(1);
     while let Some(argument) = given.next() {
+        if argument == "--device" {
+            let name = given.next().ok_or("--device takes a name")?;
+            parsed.device = device::open(&name).map_err(|e| e.to_string())?;
+            continue;
+        }
         let mut number =
             || given.next().and_then(|v| v.parse().ok()).ok_or(format!("{argument} takes a number"));
         match argument.as_str() {
@@ -63,13 +76,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments = arguments()?;
     rayon::ThreadPoolBuilder::new().num_threads(arguments.threads).build_global()?;
     if !arguments.json {
-        println!("{}", Cpu::new().describe());
+        println!("{}", arguments.device.describe());
         println!(
             "                 ms/step  images/s   GFLOP/s  of peak |  per processor second: images   GFLOP  of peak"
         );
     }
     for &(name, side, hidden) in ROWS.iter().filter(|r| arguments.rows.iter().any(|a| a == r.0)) {
-        let bench = Bench::new(side, hidden)?;
+        let bench = Bench::new(arguments.device.clone(), side, hidden)?;
         let peak = peak();
         let taken = bench.time(arguments.seconds)?;
         let flop = bench.flop()? as f64 / 1e9;
@@ -102,12 +115,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 struct Bench {
+    device: Arc<dyn Device>,
     network: Network,
     feeds: Vec<(&'static str, Tensor)>,
 }
 
 impl Bench {
-    fn new(side: usize, hidden: usize) -> kinesome::Result<Bench> {
+    fn new(device: Arc<dyn Device>, side: usize, hidden: usize) -> kinesome::Result<Bench> {
         let config = Config::parse(
             &format!(
                 "dataset_args: {{particles: random.mrcs, norm: [0, 1]}}\n\
@@ -134,7 +148,7 @@ impl Bench {
             ("key", random_key(0, 1)),
         ];
         feeds.extend(Adam::default().schedule(1).feeds());
-        Ok(Bench { network, feeds })
+        Ok(Bench { device, network, feeds })
     }
 
     fn step(&self, store: &Store) -> kinesome::Result<Step> {
@@ -145,12 +159,12 @@ impl Bench {
     }
 
     fn flop(&self) -> kinesome::Result<u64> {
-        Ok(self.step(&Store::new(Arc::new(Cpu::new()), 0))?.program().flop())
+        Ok(self.step(&Store::new(self.device.clone(), 0))?.program().flop())
     }
 
     /// Median seconds a step, and mean processor seconds a step.
     fn time(&self, seconds: f64) -> kinesome::Result<[f64; 2]> {
-        let store = Store::new(Arc::new(Cpu::new()), 0);
+        let store = Store::new(self.device.clone(), 0);
         let mut step = self.step(&store)?;
         let feeds: Vec<(&str, &Tensor)> = self.feeds.iter().map(|(n, t)| (*n, t)).collect();
         let mut run = || -> kinesome::Result<f64> {

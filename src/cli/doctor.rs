@@ -34,10 +34,11 @@ pub fn run(args: Args) -> Result<()> {
         println!("\n{}: {}", device.name(), device.describe());
         faults += check_device(device, args.verbose)?;
     }
-    if !devices.iter().any(|d| d.name().starts_with("wgpu")) {
-        println!("\nwgpu: {}", wgpu_missing());
+    for kind in ["cuda", "wgpu"] {
+        if !devices.iter().any(|d| d.name().starts_with(kind)) {
+            println!("\n{kind}: {}", missing(kind));
+        }
     }
-    println!("\nnot in this build yet: CUDA devices");
     match faults {
         0 => {
             println!("all is well");
@@ -47,10 +48,10 @@ pub fn run(args: Args) -> Result<()> {
     }
 }
 
-/// Why no adapter is listed, and what would change that.
-fn wgpu_missing() -> String {
-    match device::open("wgpu") {
-        Ok(_) => "an adapter answered only now; run this again".into(),
+/// Why no device of a kind is listed, and what would change that.
+fn missing(kind: &str) -> String {
+    match device::open(kind) {
+        Ok(_) => "one answered only now; run this again".into(),
         Err(Error::Device { problem, .. }) => problem,
         Err(error) => error.to_string(),
     }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use crate::Result;
 use crate::device::Device;
 use crate::ops::Array;
-use crate::plan::{Options, Program, Step, Store};
+use crate::plan::{Options, Step, Store};
 use crate::stats::random::Philox;
 use crate::tape::{Tape, Var};
 use crate::tensor::{DType, Tensor};
@@ -67,27 +67,11 @@ impl<'t> Recorded<'t> {
     }
 }
 
-/// What [`check`] has a device load: devices that compile can do it for all samples at once.
-pub fn programs(sample: &Sample) -> Result<Vec<Program>> {
-    ways()
-        .into_iter()
-        .map(|(_, options)| {
-            let tape = Tape::new();
-            Program::new(&tape, &Recorded::new(sample, &tape).named(), options)
-        })
-        .collect()
-}
-
-/// Every way that a program is run.
-fn ways() -> [(&'static str, Options); 2] {
-    [("fused", Options::default()), ("one by one", Options::eager())]
-}
-
 /// Runs one sample on a device in every way that a program is run.
 pub fn check(device: &Arc<dyn Device>, sample: &Sample) -> Result<Vec<Fault>> {
     let tensors = sample.tensors();
     let mut faults = vec![];
-    for (way, options) in ways() {
+    for (way, options) in [("fused", Options::default()), ("one by one", Options::eager())] {
         let mut report =
             |what: String| faults.push(Fault { sample: sample.name.clone(), what: format!("{way}: {what}") });
         let tape = Tape::new();

@@ -183,6 +183,25 @@ pub fn samples() -> Vec<Sample> {
     samples.push(
         Sample::new("matmul, few rows", |_, v| v[0].matmul(v[1])).normal(&[40, 256]).normal(&[256, 512]),
     );
+    // Shapes that tensor cores take, with edges that do not fill a tile.
+    for (dtype, a, b) in [
+        (DType::F16, &[130, 72][..], &[72, 100][..]),
+        (DType::BF16, &[70, 600], &[600, 72]),
+        (DType::BF16, &[2, 24, 41], &[2, 41, 18]),
+        (DType::F16, &[2, 3, 24], &[24, 16]),
+    ] {
+        for (transpose_left, transpose_right) in [(false, false), (false, true), (true, false), (true, true)]
+        {
+            let op = MatMul { transpose_left, transpose_right };
+            samples.push(
+                Sample::new(format!("{op:?} {dtype} {a:?} {b:?}"), move |t, v| t.special(op, v))
+                    .normal(&swap(a, transpose_left))
+                    .of(dtype)
+                    .normal(&swap(b, transpose_right))
+                    .of(dtype),
+            );
+        }
+    }
     for (rows, width) in [(37, 19), (200, 40)] {
         samples.push(
             Sample::new(format!("matmul, bias, residual, relu, {rows} rows"), |_, v| {

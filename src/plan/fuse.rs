@@ -28,6 +28,7 @@ pub fn lower(graph: &Graph, options: Options) -> Program {
             states: vec![],
             outputs: vec![],
             arena_bytes: 0,
+            tf32: options.tf32,
         },
         buffer_of: HashMap::new(),
         fuse: options.fuse,

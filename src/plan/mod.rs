@@ -31,18 +31,20 @@ pub struct Options {
     pub reuse: bool,
     /// What matrix products read their factors in: f32, bf16 or f16.
     pub precision: DType,
+    /// Let products of f32 round their factors to tf32 (11 bits) where a device has tensor cores for it.
+    pub tf32: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { fuse: true, reuse: true, precision: DType::F32 }
+        Options { fuse: true, reuse: true, precision: DType::F32, tf32: false }
     }
 }
 
 impl Options {
     /// Node by node, every value kept: what `--eager` runs.
     pub fn eager() -> Self {
-        Options { fuse: false, reuse: false, precision: DType::F32 }
+        Options { fuse: false, reuse: false, precision: DType::F32, tf32: false }
     }
 }
 
@@ -97,6 +99,8 @@ pub struct Program {
     pub states: Vec<(State, BufferId)>,
     pub outputs: Vec<(String, BufferId)>,
     pub arena_bytes: usize,
+    /// As in [`Options`].
+    pub tf32: bool,
 }
 
 impl Program {

@@ -4,6 +4,8 @@ mod bounds;
 mod fuzz;
 mod layers;
 mod properties;
+#[path = "../shim/mod.rs"]
+mod shim;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,14 +15,15 @@ use kinesome::{conformance, ops};
 use rayon::prelude::*;
 
 /// The devices of this machine. Without an adapter wgpu is left out, aloud, or a failure where it has to be
-/// there.
+/// there. The CUDA kernels run on the host where there is a C++ compiler.
 fn devices() -> Vec<Arc<dyn Device>> {
-    let devices = device::all();
+    let mut devices = device::all();
     if !devices.iter().any(|d| d.name().starts_with("wgpu")) {
         let required = std::env::var("KINESOME_REQUIRE_WGPU").is_ok_and(|v| v == "1");
         assert!(!required, "KINESOME_REQUIRE_WGPU is set and no adapter answers");
         eprintln!("wgpu: skipped, no adapter");
     }
+    devices.extend(shim::device().map(|device| device as Arc<dyn Device>));
     devices
 }
 
@@ -50,8 +53,13 @@ fn every_operation_agrees_with_the_oracle_on_every_device() {
 fn every_special_stands_in_every_place() {
     let root = root();
     for special in ops::SPECIALS {
-        let places =
-            [("src/ops", "rs"), ("src/device/cpu", "rs"), ("src/device/gpu", "rs"), ("shaders", "wgsl")];
+        let places = [
+            ("src/ops", "rs"),
+            ("src/device/cpu", "rs"),
+            ("src/device/gpu", "rs"),
+            ("shaders", "wgsl"),
+            ("kernels", "cu"),
+        ];
         for (place, kind) in places {
             let file = root.join(place).join(format!("{}.{kind}", special.stem));
             assert!(file.is_file(), "{} is missing", file.display());

@@ -2,20 +2,25 @@
 //! run on the host. It watches memory as closely as time allows: buffers start as NaN, stand between walls of
 //! NaN, and a launch that changes what it was not given to write is an error.
 
-mod compiler;
+// Each test program uses its part.
+#![allow(dead_code)]
+
+pub mod compiler;
 
 use std::any::Any;
 use std::collections::HashMap;
 use std::ffi::{CStr, c_void};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use kinesome::conformance::{self, Recorded};
 
 use kinesome::device::gpu::{self, Content, Language, Lowered, Pass, source};
 use kinesome::device::{Device, Executable, Memory};
-use kinesome::plan::{Place, Program};
+use kinesome::plan::{Options, Place, Program};
+use kinesome::tape::Tape;
 use kinesome::{Error, Result};
 
-pub use compiler::Compiler;
-use compiler::Run;
+use compiler::{Compiler, Run};
 
 /// Words of NaN before and after every block of memory.
 const WALL: usize = 64;
@@ -30,32 +35,37 @@ fn problem(text: impl Into<String>) -> Error {
     Error::Device { device: "cuda-shim".into(), problem: text.into() }
 }
 
-impl Shim {
-    /// Nothing where there is no C++ compiler; then a line says so, and it is a failure where
-    /// `KINESOME_REQUIRE_SHIM` is set.
-    pub fn open() -> Option<Arc<Shim>> {
-        match Compiler::find() {
-            Some(compiler) => Some(Arc::new(Shim { compiler: Mutex::new(compiler) })),
-            None if std::env::var_os("KINESOME_REQUIRE_SHIM").is_some() => panic!("g++ is missing"),
-            None => {
-                println!("skipped: CUDA kernels are run on the host only where there is g++");
-                None
-            }
-        }
-    }
+/// The one of this process, with the kernels of all sample cases compiled in few calls of the compiler. Nothing
+/// where there is no C++ compiler: then a line says so, and it is a failure where it has to be there.
+pub fn device() -> Option<Arc<Shim>> {
+    static SHIM: OnceLock<Option<Arc<Shim>>> = OnceLock::new();
+    let open = || {
+        let Some(mut compiler) = Compiler::find() else {
+            let required = std::env::var("KINESOME_REQUIRE_SHIM").is_ok_and(|v| v == "1");
+            assert!(!required, "KINESOME_REQUIRE_SHIM is set and there is no g++");
+            eprintln!("cuda-shim: skipped, no g++");
+            return None;
+        };
+        let texts: Vec<String> = sample_kernels().into_iter().map(|(_, text)| text).collect();
+        compiler.compile(&texts).unwrap_or_else(|problem| panic!("{problem}"));
+        Some(Arc::new(Shim { compiler: Mutex::new(compiler) }))
+    };
+    SHIM.get_or_init(open).clone()
+}
 
-    /// Compiles the kernels of many programs in few calls of the compiler.
-    pub fn prepare(&self, programs: impl IntoIterator<Item = Program>) -> Result<()> {
-        let mut texts = vec![];
-        for program in programs {
-            // What has no kernel is told when it is run.
-            let Ok(launches) = lowered(&program) else { continue };
-            for passes in launches {
-                texts.extend(passes.into_iter().map(|(_, text)| text));
-            }
+/// The passes of all sample cases, value and derivative, in every way that they are planned.
+pub fn sample_kernels() -> Vec<(Pass, String)> {
+    let mut found = vec![];
+    for sample in conformance::all() {
+        for options in [Options::default(), Options::eager()] {
+            let tape = Tape::new();
+            let recorded = Recorded::new(&sample, &tape);
+            let program = Program::new(&tape, &recorded.named(), options).expect("a plan");
+            let passes = lowered(&program).unwrap_or_else(|e| panic!("{}: {e}", sample.name));
+            found.extend(passes.into_iter().flatten());
         }
-        self.compiler.lock().unwrap().compile(&texts).map_err(problem)
     }
+    found
 }
 
 /// The passes of each launch with their texts.
@@ -221,7 +231,11 @@ impl Loaded {
 }
 
 /// Statics stand for shared memory: one launch at a time in the whole process.
-static RUNNING: Mutex<()> = Mutex::new(());
+pub fn alone<T>(work: impl FnOnce() -> T) -> T {
+    static RUNNING: Mutex<()> = Mutex::new(());
+    let _alone = RUNNING.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    work()
+}
 
 impl Executable for Loaded {
     fn feed(&mut self, input: usize, bytes: &[u8]) -> Result<()> {
@@ -233,7 +247,6 @@ impl Executable for Loaded {
     }
 
     fn launch(&mut self, at: usize) -> Result<()> {
-        let _alone = RUNNING.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let blocks = self.blocks()?;
         let watched = blocks.iter().map(|b| b.len).sum::<usize>() <= WATCHED;
         let before: Vec<Vec<u8>> = if watched { blocks.iter().map(|b| b.bytes()).collect() } else { vec![] };
@@ -254,7 +267,7 @@ impl Executable for Loaded {
             let mut arguments: Vec<*mut c_void> =
                 pointers.iter().map(|p| std::ptr::from_ref(p).cast_mut().cast()).collect();
             let groups = u32::try_from(pass.groups).expect("a grid's axis");
-            let wrong = unsafe { run(arguments.as_mut_ptr(), groups, pass.threads) };
+            let wrong = alone(|| unsafe { run(arguments.as_mut_ptr(), groups, pass.threads) });
             if !wrong.is_null() {
                 let text = unsafe { CStr::from_ptr(wrong) }.to_string_lossy();
                 return Err(problem(format!("{label}: kernel {} ({}): {text}", pass.entry, pass.stem)));

@@ -22,7 +22,6 @@ pub struct Context {
     device: CUdevice,
     raw: CUcontext,
     pub name: String,
-    pub ordinal: usize,
     /// Compute capability, as (9, 0).
     pub capability: (i32, i32),
     pub processors: i32,
@@ -116,7 +115,6 @@ impl Context {
             device,
             raw,
             name,
-            ordinal,
             capability,
             processors,
             driver,

@@ -3,7 +3,7 @@
 //! panics where there is none.)
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use libloading::Library;
@@ -52,21 +52,31 @@ pub struct Compiled {
 /// The library of this process, or why there is none. `driver` is the generation of CUDA that the driver knows.
 pub fn load(driver: i32) -> Result<&'static Nvrtc, String> {
     static FOUND: OnceLock<Result<Nvrtc, String>> = OnceLock::new();
-    FOUND.get_or_init(|| find(driver)).as_ref().map_err(String::clone)
+    FOUND
+        .get_or_init(|| find(driver, std::env::var_os(VARIABLE).map(PathBuf::from).as_deref(), true))
+        .as_ref()
+        .map_err(String::clone)
 }
 
 /// Places to look, best first: what the user says, the loader's own search, the usual folders of CUDA.
-fn candidates(driver: i32) -> Vec<PathBuf> {
+fn candidates(driver: i32, given: Option<&Path>, elsewhere: bool) -> Vec<PathBuf> {
     let names = names(driver);
     let mut found = vec![];
-    if let Some(given) = std::env::var_os(VARIABLE).map(PathBuf::from) {
+    if let Some(given) = given {
         if given.is_file() {
-            found.push(given);
+            found.push(given.to_path_buf());
         } else {
             let inner = given.join("nvidia/cuda_nvrtc/lib");
-            found
-                .extend([given, inner].iter().flat_map(|f| names.map(|n| f.join(n))).filter(|p| p.is_file()));
+            found.extend(
+                [given.to_path_buf(), inner]
+                    .iter()
+                    .flat_map(|f| names.map(|n| f.join(n)))
+                    .filter(|p| p.is_file()),
+            );
         }
+    }
+    if !elsewhere {
+        return found;
     }
     found.extend(names.map(PathBuf::from));
     let mut folders: Vec<PathBuf> = vec![];
@@ -86,9 +96,10 @@ fn candidates(driver: i32) -> Vec<PathBuf> {
     found
 }
 
-fn find(driver: i32) -> Result<Nvrtc, String> {
+/// In what the user gives, and `elsewhere` too: where libraries usually are.
+pub fn find(driver: i32, given: Option<&Path>, elsewhere: bool) -> Result<Nvrtc, String> {
     let mut refusals = vec![];
-    for path in candidates(driver) {
+    for path in candidates(driver, given, elsewhere) {
         // A shared library of this name runs nothing of ours when it is loaded.
         match unsafe { Library::new(&path) } {
             Ok(library) => match unsafe { bind(library, path.display().to_string()) } {

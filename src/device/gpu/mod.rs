@@ -168,6 +168,9 @@ struct Call<'a> {
     writes: Vec<Whole>,
     prologue: Option<&'a Chain>,
     epilogue: Option<&'a Chain>,
+    language: Language,
+    /// Products of f32 may round their factors to tf32.
+    tf32: bool,
     lowered: Lowered,
 }
 
@@ -237,6 +240,8 @@ pub fn lower(program: &Program, launch: &Launch, language: Language) -> Result<L
                 writes,
                 prologue: prologue.as_ref(),
                 epilogue: epilogue.as_ref(),
+                language,
+                tf32: program.tf32,
                 lowered: Lowered::default(),
             };
             let finals = split.then(|| {
