@@ -29,22 +29,22 @@ pub struct Options {
     pub fuse: bool,
     /// Let buffers share places in the arena. Without it every value of the step can be looked at afterwards.
     pub reuse: bool,
-    /// Let products of f32 round their factors to tf32 (11 bits) where a device has tensor cores for it.
-    pub tf32: bool,
     /// What matrix products read their factors in: f32, bf16 or f16.
     pub precision: DType,
+    /// Let products of f32 round their factors to tf32 (11 bits) where a device has tensor cores for it.
+    pub tf32: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { fuse: true, reuse: true, tf32: false, precision: DType::F32 }
+        Options { fuse: true, reuse: true, precision: DType::F32, tf32: false }
     }
 }
 
 impl Options {
     /// Node by node, every value kept: what `--eager` runs.
     pub fn eager() -> Self {
-        Options { fuse: false, reuse: false, tf32: false, precision: DType::F32 }
+        Options { fuse: false, reuse: false, precision: DType::F32, tf32: false }
     }
 }
 

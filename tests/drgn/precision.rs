@@ -70,7 +70,7 @@ fn a_plan_casts_each_factor_once() {
     let x = tape.input("x", &[16, 12], DType::F32);
     let w = tape.state("w", &[10, 12], Init::Normal(1.0));
     let small = tape.state("small", &[3, 10], Init::Normal(1.0));
-    let y = x.matmul_t(w).relu();
+    let y = x.matmul_t(w).tanh();
     let loss = y.matmul_t(small).square().sum_all();
     let grad = tape.grad(loss, &[w, small]);
     let outputs = [("loss", loss), ("w", grad[0]), ("small", grad[1])];

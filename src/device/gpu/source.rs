@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 
-use super::{Access, Number, Pass, fold};
+use super::{Access, Binding, Number, Pass, fold};
 use crate::ops::vocabulary::single::WORDS;
 use crate::plan::{Chain, Load, Source};
 use crate::tensor::{DType, strides};
@@ -297,7 +297,9 @@ fn is_integer(pass: &Pass, read: usize) -> bool {
 fn finish(language: Language, pass: &Pass) -> String {
     let arguments = [("i", "u32"), ("value", "f32")];
     let Some(chain) = &pass.epilogue else {
-        if !pass.bindings.iter().any(|b| b.name == "y" && b.access != Access::Read) {
+        // A kernel that makes integers stores them itself.
+        let takes = |b: &Binding| b.name == "y" && b.access != Access::Read && b.dtype != DType::I32;
+        if !pass.bindings.iter().any(takes) {
             return String::new();
         }
         return language.function("finish", &arguments, "void", "    store_y(i, value);\n");
