@@ -5,22 +5,23 @@ mod fuzz;
 mod properties;
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use kinesome::device::{self, Device};
 use kinesome::{conformance, ops};
 use rayon::prelude::*;
 
-/// The devices of this machine. Without an adapter wgpu is left out, aloud, or a failure where it has to be
-/// there.
+/// The devices of this machine, opened once: what one test compiled serves the others. Without an adapter wgpu
+/// is left out, aloud, or a failure where it has to be there.
 fn devices() -> Vec<Arc<dyn Device>> {
-    let devices = device::all();
+    static DEVICES: OnceLock<Vec<Arc<dyn Device>>> = OnceLock::new();
+    let devices = DEVICES.get_or_init(device::all);
     if !devices.iter().any(|d| d.name().starts_with("wgpu")) {
         let required = std::env::var("KINESOME_REQUIRE_WGPU").is_ok_and(|v| v == "1");
         assert!(!required, "KINESOME_REQUIRE_WGPU is set and no adapter answers");
         eprintln!("wgpu: skipped, no adapter");
     }
-    devices
+    devices.clone()
 }
 
 /// The package's folder, also when the tests run on another machine than they were built on.
