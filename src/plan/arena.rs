@@ -6,6 +6,16 @@ use super::{Place, Program};
 /// What the strictest device asks of the place where a buffer begins.
 const ALIGNMENT: usize = 256;
 
+/// Where a device with smaller buffers may cut the arena: no value that is not larger itself lies across a
+/// multiple of this.
+pub const SEGMENT: usize = 1 << 30;
+
+/// The first place from `offset` on that obeys [`SEGMENT`].
+fn fitting(offset: usize, size: usize) -> usize {
+    let crosses = offset / SEGMENT != (offset + size.max(1) - 1) / SEGMENT;
+    if crosses { offset.next_multiple_of(SEGMENT) } else { offset }
+}
+
 pub fn place(program: &mut Program, reuse: bool) {
     let end = program.launches.len();
     let mut lives: Vec<Option<(usize, usize)>> = vec![None; program.buffers.len()];
@@ -33,7 +43,7 @@ pub fn place(program: &mut Program, reuse: bool) {
         for &(from, to, born, dead) in &placed {
             let overlaps = born <= last && first <= dead;
             if overlaps && from < offset + size && offset < to {
-                offset = to;
+                offset = fitting(to, size);
             }
         }
         program.buffers[b].place = Place::Arena(offset);

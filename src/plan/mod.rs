@@ -12,6 +12,7 @@ mod graph;
 mod precision;
 mod step;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::ops::Operation;
@@ -111,6 +112,28 @@ impl Program {
         let mut program = fuse::lower(&graph, options);
         arena::place(&mut program, options.reuse);
         Ok(program)
+    }
+
+    /// The arena as byte ranges of at most `most` bytes that no value lies across, where there are such.
+    pub fn segments(&self, most: usize) -> Vec<Range<usize>> {
+        let mut segments = vec![];
+        let (mut start, mut free) = (0, 0);
+        let inside = |at: usize| {
+            self.buffers.iter().any(|b| match b.place {
+                Place::Arena(offset) => offset < at && at < offset + b.meta.bytes(),
+                _ => false,
+            })
+        };
+        let cuts = (1..).map(|i| i * arena::SEGMENT).take_while(|&at| at < self.arena_bytes);
+        for at in cuts.filter(|&at| !inside(at)).chain([self.arena_bytes]) {
+            if at - start > most && free > start {
+                segments.push(start..free);
+                start = free;
+            }
+            free = at;
+        }
+        segments.push(start..self.arena_bytes);
+        segments
     }
 
     pub fn flop(&self) -> u64 {

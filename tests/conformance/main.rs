@@ -8,15 +8,21 @@ mod properties;
 mod shim;
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use kinesome::device::{self, Device};
 use kinesome::{conformance, ops};
 use rayon::prelude::*;
 
-/// The devices of this machine. Without an adapter wgpu is left out, aloud, or a failure where it has to be
-/// there. The CUDA kernels run on the host where there is a C++ compiler.
+/// The devices of this machine, opened once: what one test compiled serves the others. Without an adapter wgpu
+/// is left out, aloud, or a failure where it has to be there. The CUDA kernels run on the host where there is a
+/// C++ compiler.
 fn devices() -> Vec<Arc<dyn Device>> {
+    static DEVICES: OnceLock<Vec<Arc<dyn Device>>> = OnceLock::new();
+    DEVICES.get_or_init(open_devices).clone()
+}
+
+fn open_devices() -> Vec<Arc<dyn Device>> {
     let mut devices = device::all();
     if !devices.iter().any(|d| d.name().starts_with("wgpu")) {
         let required = std::env::var("KINESOME_REQUIRE_WGPU").is_ok_and(|v| v == "1");

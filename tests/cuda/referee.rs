@@ -138,18 +138,7 @@ fn fragments_lie_where_the_isa_says() {
 fn halves_round_as_everywhere() {
     let values: Vec<f32> = (0..4000_u32)
         .map(|i| f32::from_bits(i.wrapping_mul(0x9e37_79b9)))
-        .chain([
-            0.0,
-            -0.0,
-            65504.0,
-            65519.9,
-            65520.0,
-            6e-8,
-            2.9e-8,
-            1e-10,
-            0.5 + 1.0 / 4096.0,
-            f32::INFINITY,
-        ])
+        .chain([0.0, -0.0, 65504.0, 65519.9, 65520.0, 6e-8, 2.9e-8, 1e-10, 0.5 + 1.0 / 4096.0, f32::INFINITY])
         .collect();
     for chunk in values.chunks(256) {
         let mut words = vec![0; 512];

@@ -1,6 +1,6 @@
 use kinesome::device;
 use kinesome::device::gpu::fold;
-use kinesome::plan::{Options, Step, Store};
+use kinesome::plan::{Options, Place, Program, Step, Store};
 use kinesome::tape::Tape;
 use kinesome::tensor::{DType, Tensor};
 
@@ -45,6 +45,32 @@ fn a_plan_that_does_not_fit_says_so() {
         let outcome = Step::new(&store, &tape, &[("y", wide)], Options::default());
         let text = outcome.err().expect("it cannot fit").to_string();
         assert!(text.contains("wgpu") && text.contains("smaller batches"), "{text}");
+    }
+}
+
+/// A step that is larger than any one buffer of an adapter.
+#[test]
+fn a_large_arena_is_cut_between_values() {
+    let tape = Tape::new();
+    let mut x = tape.input("x", &[1 << 14, 11_000], DType::F32);
+    let mut sum = x;
+    for _ in 0..6 {
+        x = x.transpose(0, 1).matmul(x).slice(0, 0, 9000).exp();
+        sum = sum.sum_all() + x;
+    }
+    let program = Program::new(&tape, &[("y", sum)], Options::eager()).expect("a plan");
+    let most = (1 << 31) - 1;
+    let segments = program.segments(most);
+    assert!(program.arena_bytes > 2 * most && segments.len() > 2, "{} bytes", program.arena_bytes);
+    assert!(segments.iter().all(|s| s.len() <= most));
+    assert!(segments.windows(2).all(|pair| pair[0].end == pair[1].start));
+    assert_eq!(program.segments(usize::MAX).len(), 1);
+    for buffer in &program.buffers {
+        if let Place::Arena(offset) = buffer.place {
+            let holds =
+                |s: &std::ops::Range<usize>| s.start <= offset && offset + buffer.meta.bytes() <= s.end;
+            assert!(segments.iter().any(holds), "{} at {offset}", buffer.meta);
+        }
     }
 }
 

@@ -54,7 +54,7 @@ fn matrix_products() {
     for (m, k, n) in [(7, 3000, 5), (70, 2100, 66), (3, 40, 200), (129, 65, 131), (33, 1, 1)] {
         agree(&[normal(&[m, k], 1), normal(&[k, n], 2)], 3e-6, |_, v| v[0].matmul(v[1]));
         agree(&[normal(&[k, m], 1), normal(&[n, k], 2), normal(&[n], 3)], 3e-6, |_, v| {
-            (v[0].transpose(0, 1).matmul_t(v[1]) + v[2]).tanh()
+            (v[0].transpose(0, 1).matmul_t(v[1]).scale(1.0 / (k as f32).sqrt()) + v[2]).tanh()
         });
     }
     agree(&[normal(&[3, 40, 600], 1), normal(&[3, 600, 70], 2)], 3e-6, |_, v| v[0].matmul(v[1]).relu());
@@ -74,7 +74,8 @@ fn reductions() {
         (&[9, 5, 800, 3], &[0, 2]),
     ];
     for (shape, axes) in cases {
-        agree(&[normal(shape, 1)], 3e-6, |_, v| v[0].sum(axes));
+        // Squares: a sum near zero of large numbers has no accuracy to compare.
+        agree(&[normal(shape, 1)], 3e-6, |_, v| v[0].square().sum(axes));
         agree(&[normal(shape, 1)], 0.0, |_, v| v[0].max_keep(axes));
     }
 }

@@ -70,10 +70,9 @@ pub fn choose(part: Option<&str>) -> Result<Adapter> {
 
 /// Opens an adapter with everything of it that is of use, at its own limits.
 pub fn open(adapter: &Adapter) -> Result<(::wgpu::Device, ::wgpu::Queue)> {
-    let wanted = Features::PIPELINE_CACHE | Features::TIMESTAMP_QUERY;
     let description = DeviceDescriptor {
         label: Some("kinesome"),
-        required_features: adapter.features() & wanted,
+        required_features: adapter.features() & Features::PIPELINE_CACHE,
         required_limits: adapter.limits(),
         memory_hints: MemoryHints::MemoryUsage,
         ..Default::default()

@@ -109,12 +109,17 @@ fn aligned(bytes: usize) -> u64 {
     (bytes as u64).next_multiple_of(ALIGNMENT)
 }
 
-/// A piece for every buffer: the arena, the inputs and the constants are a buffer each, states have their own.
+/// A piece for every buffer: the arena is one or a few buffers, the inputs and the constants are one each, states
+/// have their own.
 fn place(shared: &Shared, program: &Program, states: &[Piece]) -> Result<Vec<Piece>> {
     let total = |wanted: fn(&Place) -> bool| -> u64 {
         program.buffers.iter().filter(|b| wanted(&b.place)).map(|b| aligned(b.meta.bytes())).sum()
     };
-    let arena = shared.storage("the step", program.arena_bytes as u64)?;
+    let segments = program.segments(shared.device.limits().max_buffer_size as usize - ALIGNMENT as usize);
+    let arena = segments
+        .iter()
+        .map(|s| shared.storage("the step", s.len() as u64))
+        .collect::<Result<Vec<Buffer>>>()?;
     let inputs = shared.storage("the inputs", total(|p| matches!(p, Place::Input(_))))?;
     let constants = shared.storage("the constants", total(|p| matches!(p, Place::Constant(_))))?;
     let (mut next_input, mut next_constant) = (0, 0);
@@ -126,7 +131,10 @@ fn place(shared: &Shared, program: &Program, states: &[Piece]) -> Result<Vec<Pie
             Piece { buffer: buffer.clone(), offset: *next - aligned(len), len }
         };
         pieces.push(match &buffer.place {
-            Place::Arena(offset) => Piece { buffer: arena.clone(), offset: *offset as u64, len },
+            Place::Arena(offset) => {
+                let at = segments.iter().rposition(|s| s.start <= *offset).unwrap_or(0);
+                Piece { buffer: arena[at].clone(), offset: (offset - segments[at].start) as u64, len }
+            }
             Place::Input(_) => follow(&mut next_input, &inputs),
             Place::State(at) => {
                 let state = states.get(*at).ok_or_else(|| problem("a state without memory"))?;
