@@ -38,7 +38,14 @@ struct Arguments {
 }
 
 fn arguments() -> Result<Arguments, String> {
-    let mut parsed = Arguments { rows: vec![], device: Arc::new(Cpu::new()), threads: 0, seconds: 3.0, profile: false, json: false };
+    let mut parsed = Arguments {
+        rows: vec![],
+        device: Arc::new(Cpu::new()),
+        threads: 0,
+        seconds: 3.0,
+        profile: false,
+        json: false,
+    };
     let mut given = std::env::args().skip(1);
     while let Some(argument) = given.next() {
         if argument == "--device" {
