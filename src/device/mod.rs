@@ -65,10 +65,12 @@ pub fn open(name: &str) -> Result<Arc<dyn Device>> {
     }
     match name {
         "cpu" => Ok(Arc::new(cpu::Cpu::new())),
-        "auto" => Ok(match (cuda::open(0), wgpu::hardware()) {
-            (Ok(device), _) => Arc::new(device),
-            (_, Some(device)) => Arc::new(device),
-            _ => Arc::new(cpu::Cpu::new()),
+        "auto" => Ok(match cuda::open(0) {
+            Ok(device) => Arc::new(device),
+            Err(_) => match wgpu::hardware() {
+                Some(device) => Arc::new(device),
+                None => Arc::new(cpu::Cpu::new()),
+            },
         }),
         _ if name == "wgpu" || name.starts_with("wgpu:") => Ok(Arc::new(wgpu::Wgpu::open(name)?)),
         other => {

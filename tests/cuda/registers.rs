@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use kinesome::device::cuda::nvrtc::{self, Nvrtc};
 use kinesome::device::cuda::{PTX, options};
+use kinesome::device::gpu::Number;
 use rayon::prelude::*;
 
 use crate::shim::sample_kernels;
@@ -64,8 +65,12 @@ fn number(log: &str, phrase: &str) -> u32 {
 fn measure(compiler: &Nvrtc) -> Table {
     let mut largest: BTreeMap<String, String> = BTreeMap::new();
     for (pass, text) in sample_kernels() {
-        let variant = pass.constants.iter().find(|(name, _)| *name == "KIND").map(|(_, v)| format!(" {v:?}"));
-        let name = format!("{} {}{}", pass.stem, pass.entry, variant.unwrap_or_default());
+        // Of tensor cores: what is multiplied, in tiles of which side.
+        let variants = pass.constants.iter().filter(|_| pass.entry == "tensor").filter_map(|c| match *c {
+            (name @ ("KIND" | "SIDE"), Number::U32(v)) => Some(format!(" {}={v}", name.to_lowercase())),
+            _ => None,
+        });
+        let name = format!("{} {}{}", pass.stem, pass.entry, variants.collect::<String>());
         let held = largest.entry(name).or_default();
         if (text.len(), &text) > (held.len(), held) {
             *held = text;
