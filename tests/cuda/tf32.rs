@@ -38,8 +38,8 @@ fn tf32_rounds_factors_only_when_asked_to() {
             let rounded = product(&shim, op, size, true);
             let worst =
                 |found: &[f32]| found.iter().zip(&exact).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-            // Factors lose 2^-12 of themselves; sums of k terms, each of them about 1.
-            let limit = 4.0 / 4096.0 * (size[2] as f32).sqrt();
+            // Factors lose up to 2^-11 of themselves; sums of k terms, each of them about 1.
+            let limit = 4.0 / 2048.0 * (size[2] as f32).sqrt();
             assert!(worst(&rounded) < limit, "{op:?} {size:?}: {}", worst(&rounded));
             assert!(worst(&rounded) > 1e-4, "{op:?} {size:?} was not rounded: {}", worst(&rounded));
             assert!(worst(&product(&shim, op, size, false)) < 1e-4, "{op:?} {size:?}");

@@ -88,8 +88,9 @@ impl Cuda {
         let (compiler, driver) = (self.compiler.version(), self.context.driver);
         let key = format!("{options:?} nvrtc {compiler:?} driver {driver}\n{source}");
         let what = || format!("kernel {} ({}), of {label}", pass.entry, pass.stem);
+        let name = source::cuda_name(pass);
         if let Some(cubin) = self.cache.get(&key)
-            && let Ok(module) = Module::new(&self.context, &cubin, pass.entry)
+            && let Ok(module) = Module::new(&self.context, &cubin, &name)
         {
             return Ok(self.keep(text, module));
         }
@@ -100,7 +101,7 @@ impl Cuda {
                 self.compiler.describe()
             ))
         })?;
-        let module = Module::new(&self.context, &compiled.cubin, pass.entry).map_err(|e| {
+        let module = Module::new(&self.context, &compiled.cubin, &name).map_err(|e| {
             let compiler = self.compiler.describe();
             problem(format!(
                 "{} made by {compiler} is refused by the driver (CUDA {}.{}): {e}; use an NVRTC not newer than the driver",

@@ -107,7 +107,10 @@ pub fn find(driver: i32, given: Option<&Path>, elsewhere: bool) -> Result<Nvrtc,
                 Err(e) => refusals.push(format!("{}: {e}", path.display())),
             },
             // Names that are only tried are not worth a word.
-            Err(e) if path.is_absolute() => refusals.push(e.to_string()),
+            Err(e) if path.is_absolute() => {
+                let why = std::error::Error::source(&e).map_or(e.to_string(), ToString::to_string);
+                refusals.push(format!("{}: {why}", path.display()));
+            }
             Err(_) => {}
         }
     }

@@ -228,12 +228,17 @@ pub fn cuda(pass: &Pass) -> Option<String> {
     text += &format!(
         "extern \"C\" __global__ void __launch_bounds__({}) {}({}) {{\n    Bindings{{{}}}.{}();\n}}\n}}\n",
         pass.threads,
-        pass.entry,
+        cuda_name(pass),
         parameters.join(", "),
         pointers.join(", "),
         pass.entry
     );
     Some(text)
+}
+
+/// The name a driver knows a kernel by; with a prefix, as CUDA has functions of its own (`norm`).
+pub fn cuda_name(pass: &Pass) -> String {
+    format!("kinesome_{}", pass.entry)
 }
 
 /// What accessors take and give.
