@@ -52,8 +52,8 @@ struct Listing {
 impl ParticleStack {
     /// Opens and checks a stack.
     ///
-    /// Image names are tried as they are, then relative to the file that names them, then in `datadir` with
-    /// their folders and without. `ind` selects particles by number (from 0), in the order given.
+    /// Image names are looked for in `datadir` (with and without their folders), then beside the file that names them,
+    /// then as they are.
     pub fn open(path: &Path, datadir: Option<&Path>, ind: Option<&[usize]>) -> Result<Self> {
         Self::open_nested(path, datadir, ind, 0)
     }
@@ -308,13 +308,15 @@ fn agree(a: Option<f64>, b: Option<f64>) -> bool {
     }
 }
 
-/// The places a named image file is looked for, in this order.
+/// The places a named image file is looked for, in this order. A file of that name in the working folder comes last:
+/// it may be another run's.
 fn places(name: &str, listed_in: &Path, datadir: Option<&Path>) -> Vec<PathBuf> {
-    let mut places = vec![PathBuf::from(name), listed_in.parent().unwrap_or(Path::new("")).join(name)];
+    let mut places = vec![];
     if let Some(folder) = datadir {
         places.push(folder.join(name));
         places.extend(Path::new(name).file_name().map(|base| folder.join(base)));
     }
+    places.extend([listed_in.parent().unwrap_or(Path::new("")).join(name), PathBuf::from(name)]);
     places.dedup();
     places
 }

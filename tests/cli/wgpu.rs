@@ -81,3 +81,42 @@ fn a_broken_driver_is_one_line() {
         assert!(line.contains("no Vulkan device answers") && line.contains("--device cpu"), "{line}");
     }
 }
+
+/// The small demo tells the same on an adapter as on the CPU, to what 32 bits leave of it.
+#[test]
+fn the_demo_is_the_same_on_an_adapter() {
+    let at = workplace();
+    if std::env::var_os("KINESOME_SLOW").is_none() {
+        println!("skipped: set KINESOME_SLOW=1 to run the demo on an adapter (minutes)");
+        return;
+    }
+    if !has_adapter(at.path()) {
+        return;
+    }
+    let metrics = |device: &str| -> serde_json::Value {
+        let small = ["demo", "--images", "100", "--box", "32", "-n", "2", "-o", device, "--device", device];
+        succeeds(at.path(), &small);
+        let folder = at.path().join(device);
+        assert!(folder.join("report.html").is_file());
+        serde_json::from_slice(&std::fs::read(folder.join("metrics.json")).unwrap()).unwrap()
+    };
+    let [cpu, wgpu] = ["cpu", "wgpu"].map(metrics);
+    assert_ne!(cpu["device"], wgpu["device"]);
+    let mut compared = 0;
+    let mut close = |what: &str, a: &serde_json::Value, b: &serde_json::Value| {
+        let (Some(a), Some(b)) = (a.as_f64(), b.as_f64()) else { panic!("{what}: {a} and {b}") };
+        assert!((a - b).abs() <= 2e-3 * a.abs(), "{what}: {a} on the CPU, {b} on the adapter");
+        compared += 1;
+    };
+    for (epoch, (a, b)) in
+        cpu["losses"].as_array().unwrap().iter().zip(wgpu["losses"].as_array().unwrap()).enumerate()
+    {
+        ["reconstruction", "total"]
+            .iter()
+            .for_each(|k| close(&format!("{k} of epoch {epoch}"), &a[k], &b[k]));
+    }
+    for name in ["mean_correlation", "mean_consensus", "mean_best_single_map"] {
+        close(name, &cpu[name], &wgpu[name]);
+    }
+    assert_eq!(compared, 7);
+}

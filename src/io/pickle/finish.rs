@@ -72,6 +72,7 @@ impl Machine<'_> {
             }
             Object::Global(name) => Err(format!("it holds the name {name} as data: refused")),
             Object::Blank => Err("damaged: an array has no data".into()),
+            Object::Flags => Ok(Value::Dict(vec![])),
             Object::Element(_) => Err("it holds an element type as data: not supported".into()),
             Object::Storage { .. } => Err("it holds a bare storage: not supported".into()),
         }

@@ -49,6 +49,8 @@ enum Object<'a> {
     Global(String),
     /// An array before its state arrived.
     Blank,
+    /// A set of flags before its state, a dictionary, arrived.
+    Flags,
     Element(Element),
     Storage {
         element: StorageType,
@@ -501,6 +503,7 @@ impl<'a> Machine<'a> {
                 Object::List(if a.is_empty() { Vec::new() } else { self.tuple(arg(0)?)?.to_vec() })
             }
             "numpy.multiarray._reconstruct" => Object::Blank,
+            "argparse.Namespace" => Object::Flags,
             "numpy.dtype" => Object::Element(element_type(self.text(arg(0)?)?)?),
             "numpy.multiarray.scalar" => {
                 let one = self.element(arg(0)?)?.decode(Vec::new(), false, &self.data(arg(1)?)?)?;
@@ -565,6 +568,10 @@ impl<'a> Machine<'a> {
                 }
                 Object::Element(Element { big_endian: self.text(order)? == ">", ..*e })
             }
+            Object::Flags => match &self.objects[state] {
+                Object::Dict(entries) => Object::Dict(entries.clone()),
+                _ => return Err("damaged: flags are no dictionary".into()),
+            },
             // PyTorch keeps version numbers of layers as an attribute of the dictionary.
             Object::Dict(_) => return Ok(()),
             _ => return Err("damaged: it sets the state of a plain value".into()),

@@ -6,8 +6,9 @@ use crate::io::npy::{Array, ArrayData, Element};
 type Outcome<T> = Result<T, String>;
 
 /// The names a pickle may use, in the form [`canonical`] gives them.
-pub(super) const ALLOWED: [&str; 14] = [
+pub(super) const ALLOWED: [&str; 15] = [
     "collections.OrderedDict",
+    "argparse.Namespace",
     "_codecs.encode",
     "builtins.bytes",
     "builtins.bytearray",
