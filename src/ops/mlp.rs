@@ -158,7 +158,7 @@ impl Mlp {
             return Err(format!("the layers do not fit {features} features and a width of {width}"));
         }
         let rows: usize = x.shape[..x.rank() - 1].iter().product();
-        if *members == 0 || rows % members != 0 {
+        if !rows.is_multiple_of(*members) || *members == 0 {
             return Err(format!("an offset of {members} rows does not divide {rows} rows"));
         }
         Ok(())
