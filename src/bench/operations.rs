@@ -3,6 +3,7 @@
 use super::{Case, normal};
 use crate::ops::encode::Encode;
 use crate::ops::fft::{Fft, Transform};
+use crate::ops::mlp::{Mlp, Part};
 use crate::ops::slice::{Direction, Slice};
 use crate::ops::softmax::Softmax;
 use crate::tape::{Tape, Var};
@@ -10,6 +11,14 @@ use crate::tensor::DType;
 
 /// Points of four half slices of a box of 64.
 const POINTS: usize = 12832;
+
+/// A decoder of three hidden layers on eight images.
+const NETWORK: [&[usize]; 8] =
+    [&[POINTS, 3], &[96, 3], &[8, 256], &[256, 192], &[3, 256, 256], &[3, 256], &[2, 256], &[2]];
+
+fn network() -> Mlp {
+    Mlp { parts: vec![Part::Output], encode: Some(96), residual: true, slope: 0.0 }
+}
 
 /// An operation on normal numbers.
 pub fn case(
@@ -44,6 +53,11 @@ pub fn cases() -> Vec<Case> {
         case("reduce/rows", &[&[POINTS, 256]], |_, v| v[0].sum(&[1])),
         case("softmax/rows", &[&[POINTS, 256]], |t, v| t.special(Softmax, v)),
         case("encode/gaussian", &[&[POINTS, 3], &[96, 3]], |t, v| t.special(Encode { group: 96 }, v)),
+        case("mlp/value", &NETWORK, move |t, v| t.special(network(), v)),
+        case("mlp/derivative", &NETWORK, move |t, v| {
+            let y = t.special(network(), v);
+            t.pull_back(y, y, &v[2..3])[0]
+        }),
         case("slice/gather", &[&[65, 65, 65], &[POINTS, 3]], move |t, v| t.special(gather, v)),
         case("slice/scatter", &[&[POINTS], &[POINTS, 3]], move |t, v| t.special(scatter, v)),
         case("fft/hartley-128", &[&[8, 128, 128]], move |t, v| t.special(hartley, v)),

@@ -36,6 +36,22 @@ const TABLE: &[(&str, Tolerance)] = &[
         },
     ),
     (
+        "mlp f16",
+        Tolerance {
+            value: 4e-3,
+            derivative: 1e-2,
+            reason: "every layer reads activations rounded to 11 bits",
+        },
+    ),
+    (
+        "mlp bf16",
+        Tolerance {
+            value: 3e-2,
+            derivative: 6e-2,
+            reason: "every layer reads activations rounded to 8 bits",
+        },
+    ),
+    (
         "",
         Tolerance {
             value: 2e-6,

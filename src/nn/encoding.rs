@@ -25,6 +25,42 @@ pub enum Ladder {
     Linear,
 }
 
+/// What enters a network: features, or coordinates that it may encode as it goes.
+#[derive(Clone, Copy, Debug)]
+pub enum Entry<'t> {
+    /// `[.., F]`
+    Features(Var<'t>),
+    /// `[.., 3]` with frequencies `[F, 3]` in groups.
+    Coordinates { coordinates: Var<'t>, frequencies: Var<'t>, group: usize },
+}
+
+impl<'t> Entry<'t> {
+    /// Features or coordinates.
+    pub fn rows(self) -> Var<'t> {
+        match self {
+            Entry::Features(rows) | Entry::Coordinates { coordinates: rows, .. } => rows,
+        }
+    }
+
+    /// Features a row.
+    pub fn width(self) -> usize {
+        match self {
+            Entry::Features(features) => features.dim(features.rank().saturating_sub(1)),
+            Entry::Coordinates { frequencies, .. } => 2 * frequencies.dim(0),
+        }
+    }
+
+    #[track_caller]
+    pub fn features(self) -> Var<'t> {
+        match self {
+            Entry::Features(features) => features,
+            Entry::Coordinates { coordinates, frequencies, group } => {
+                coordinates.tape().special(Encode { group }, &[coordinates, frequencies])
+            }
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 pub struct Encoding {
     pub kind: Kind,
@@ -59,16 +95,15 @@ impl Encoding {
         if self.kind == Kind::None { 3 } else { 6 * self.count }
     }
 
-    /// Coordinates `[.., 3]` to features `[.., width]`.
-    #[track_caller]
-    pub fn record<'t>(&self, tape: &'t Tape, coordinates: Var<'t>) -> Var<'t> {
+    /// Coordinates `[.., 3]` as a network takes them.
+    pub fn record<'t>(&self, tape: &'t Tape, coordinates: Var<'t>) -> Entry<'t> {
         let half = (self.side / 2) as f32;
         match self.kind {
-            Kind::None => coordinates,
+            Kind::None => Entry::Features(coordinates),
             Kind::Gaussian { sigma } => {
                 let frequencies =
                     tape.state("rand_freqs", &[3 * self.count, 3], Init::Normal(sigma)).scale(half);
-                tape.special(Encode { group: 3 * self.count }, &[coordinates, frequencies])
+                Entry::Coordinates { coordinates, frequencies, group: 3 * self.count }
             }
             Kind::Axes(ladder) => {
                 let mut rows = vec![0.0; 9 * self.count];
@@ -78,7 +113,7 @@ impl Encoding {
                     }
                 }
                 let frequencies = tape.constant(Tensor::f32(&[3 * self.count, 3], rows));
-                tape.special(Encode { group: self.count }, &[coordinates, frequencies])
+                Entry::Coordinates { coordinates, frequencies, group: self.count }
             }
         }
     }

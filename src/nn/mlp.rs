@@ -1,12 +1,13 @@
 //! Linear layers and the residual multi-layer perceptron of coordinate networks.
 
+use super::encoding::Entry;
+use crate::ops::mlp::{self, Part};
 use crate::tape::{Init, Tape, Var};
 use crate::{Error, Result};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Activation {
     Relu,
-    /// Slope 0.01.
     LeakyRelu,
 }
 
@@ -23,7 +24,15 @@ impl Activation {
     pub fn of<'t>(self, x: Var<'t>) -> Var<'t> {
         match self {
             Activation::Relu => x.relu(),
-            Activation::LeakyRelu => x.leaky_relu(0.01),
+            Activation::LeakyRelu => x.leaky_relu(self.slope()),
+        }
+    }
+
+    /// Below zero.
+    fn slope(self) -> f32 {
+        match self {
+            Activation::Relu => 0.0,
+            Activation::LeakyRelu => 0.01,
         }
     }
 }
@@ -67,14 +76,23 @@ pub struct Mlp {
     pub residual: bool,
 }
 
+/// Least rows that fill a device with tiles; few rows want products that are cut along their inner axis.
+const LEAST_ROWS: usize = 1024;
+/// Most outputs: more deserve a matrix product of their own.
+const MOST_OUTPUTS: usize = 8;
+
 impl Mlp {
-    /// On `features` `[.., F]`, or on `features` `[B, N, F]` with `shared` `[B, Z]` appended to each of the N.
+    /// On `entry` `[.., F]`, or on `entry` `[B, N, F]` with `shared` `[B, Z]` appended to each of the N.
     /// The shared part goes through its columns of the first weight once a member of the batch, not N times.
     #[track_caller]
-    pub fn record<'t>(&self, features: Var<'t>, shared: Option<Var<'t>>) -> Var<'t> {
-        let tape = features.tape();
+    pub fn record<'t>(&self, entry: Entry<'t>, shared: Option<Var<'t>>) -> Var<'t> {
+        let tape = entry.rows().tape();
         tape.scope("main", || {
-            let mut h = self.activation.of(self.first(features, shared));
+            let width = entry.width() + shared.map_or(0, |z| z.dim(1));
+            if self.stays_on_chip(entry, width) {
+                return self.on_chip(entry, shared);
+            }
+            let mut h = self.activation.of(self.first(entry.features(), shared));
             for layer in 0..self.layers {
                 h = self.activation.of(self.layer(2 * (layer + 1), h, self.hidden));
             }
@@ -82,29 +100,82 @@ impl Mlp {
         })
     }
 
+    fn adds_input(&self, input: usize, output: usize) -> bool {
+        self.residual && input == output
+    }
+
+    fn parameters<'t>(&self, tape: &'t Tape, at: usize, input: usize, output: usize) -> (Var<'t>, Var<'t>) {
+        let name = if self.adds_input(input, output) { format!("{at}.linear") } else { at.to_string() };
+        tape.scope(name, || parameters(tape, input, output, usual_start(input)))
+    }
+
     fn layer<'t>(&self, at: usize, x: Var<'t>, output: usize) -> Var<'t> {
-        if self.residual && x.dim(x.rank() - 1) == output {
-            x.tape().scope(at.to_string(), || linear("linear", x, output) + x)
-        } else {
-            linear(&at.to_string(), x, output)
-        }
+        let input = x.dim(x.rank().saturating_sub(1));
+        let (weight, bias) = self.parameters(x.tape(), at, input, output);
+        let y = x.matmul_t(weight) + bias;
+        if self.adds_input(input, output) { y + x } else { y }
     }
 
     fn first<'t>(&self, features: Var<'t>, shared: Option<Var<'t>>) -> Var<'t> {
         let tape = features.tape();
-        let width = features.dim(features.rank() - 1);
+        let width = features.dim(features.rank().saturating_sub(1));
         let Some(shared) = shared else { return self.layer(0, features, self.hidden) };
         let extra = shared.dim(1);
-        if self.residual && width + extra == self.hidden {
+        if self.adds_input(width + extra, self.hidden) {
             let [b, n] = [features.dim(0), features.dim(1)];
             let shared = shared.reshape(&[b, 1, extra]).expand(&[b, n, extra]);
             return self.layer(0, Var::concat(&[features, shared], 2), self.hidden);
         }
-        tape.scope("0", || {
-            let (weight, bias) = parameters(tape, width + extra, self.hidden, usual_start(width + extra));
-            let offset = shared.matmul_t(weight.slice(1, width, extra)) + bias;
-            let offset = offset.reshape(&[features.dim(0), 1, self.hidden]);
-            features.matmul_t(weight.slice(1, 0, width)) + offset
-        })
+        let (weight, bias) = self.parameters(tape, 0, width + extra, self.hidden);
+        let offset = shared.matmul_t(weight.slice(1, width, extra)) + bias;
+        let offset = offset.reshape(&[features.dim(0), 1, self.hidden]);
+        features.matmul_t(weight.slice(1, 0, width)) + offset
+    }
+
+    /// Whether the layers between a first layer of `width` inputs and the last one are a tower of equal ones that
+    /// the special takes.
+    fn stays_on_chip(&self, entry: Entry<'_>, width: usize) -> bool {
+        let rows = entry.rows().meta().shape.iter().rev().skip(1).product::<usize>();
+        (1..=mlp::MOST_WIDTH).contains(&self.hidden)
+            && self.layers > 0
+            && self.output <= MOST_OUTPUTS
+            && rows >= LEAST_ROWS
+            && !self.adds_input(width, self.hidden)
+            && !self.adds_input(self.hidden, self.output)
+    }
+
+    /// All layers as one special.
+    #[track_caller]
+    fn on_chip<'t>(&self, entry: Entry<'t>, shared: Option<Var<'t>>) -> Var<'t> {
+        let tape = entry.rows().tape();
+        let (width, hidden) = (entry.width(), self.hidden);
+        let extra = shared.map_or(0, |z| z.dim(1));
+        let (weight, bias) = self.parameters(tape, 0, width + extra, hidden);
+        let offset = match shared {
+            Some(shared) => shared.matmul_t(weight.slice(1, width, extra)) + bias,
+            None => bias.reshape(&[1, hidden]),
+        };
+        let first = if extra > 0 { weight.slice(1, 0, width) } else { weight };
+        let (weights, biases): (Vec<_>, Vec<_>) = (0..self.layers)
+            .map(|layer| {
+                let (weight, bias) = self.parameters(tape, 2 * (layer + 1), hidden, hidden);
+                (weight.reshape(&[1, hidden, hidden]), bias.reshape(&[1, hidden]))
+            })
+            .unzip();
+        let (last, last_bias) = self.parameters(tape, 2 * (self.layers + 1), hidden, self.output);
+        let tower = [offset, first, Var::concat(&weights, 0), Var::concat(&biases, 0), last, last_bias];
+        let (entered, encode) = match entry {
+            Entry::Features(features) => (vec![features], None),
+            Entry::Coordinates { coordinates, frequencies, group } => {
+                (vec![coordinates, frequencies], Some(group))
+            }
+        };
+        let op = mlp::Mlp {
+            parts: vec![Part::Output],
+            encode,
+            residual: self.residual,
+            slope: self.activation.slope(),
+        };
+        tape.special(op, &[&entered[..], &tower].concat())
     }
 }

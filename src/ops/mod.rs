@@ -12,6 +12,7 @@ pub mod encode;
 pub mod fft;
 pub mod gather;
 pub mod matmul;
+pub mod mlp;
 pub mod norm;
 pub mod pad;
 pub mod random;
@@ -28,6 +29,7 @@ pub mod vocabulary;
 
 use std::any::Any;
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use crate::conformance::Sample;
 use crate::tape::Var;
@@ -60,6 +62,11 @@ pub trait Operation: Any + Debug + Send + Sync {
     fn takes_prologue(&self) -> bool {
         false
     }
+
+    /// This special and another that has the same inputs as one, whose launch writes the results of both in order.
+    fn join(&self, _other: &dyn Operation) -> Option<Arc<dyn Operation>> {
+        None
+    }
 }
 
 /// An f64 array of the oracle.
@@ -89,6 +96,7 @@ registry!(
     fft,
     gather,
     matmul,
+    mlp,
     norm,
     pad,
     random,

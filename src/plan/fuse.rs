@@ -5,9 +5,11 @@
 //! it element by element. Views never compute: a row reads through them from a stored value.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::graph::Graph;
 use super::{Buffer, BufferId, Chain, ChainStep, Kernel, Launch, Load, Options, Place, Program, Source};
+use crate::ops::Operation;
 use crate::tape::view::{View, broadcast_strides};
 use crate::tape::{NodeId, Op};
 use crate::tensor::{DType, strides};
@@ -49,6 +51,8 @@ struct Groups {
     epilogue_of: HashMap<NodeId, NodeId>,
     /// Roots of groups evaluated inside this special.
     prologue_of: HashMap<NodeId, NodeId>,
+    /// Specials whose launch makes the results of others of the same inputs too, in this order.
+    joined: HashMap<NodeId, (Arc<dyn Operation>, Vec<NodeId>)>,
     /// Specials and roots that are launched by another node.
     absorbed: Vec<bool>,
 }
@@ -101,9 +105,15 @@ fn group(graph: &Graph, fuse: bool) -> Groups {
             }
         }
     }
-    let mut groups =
-        Groups { root, epilogue_of: HashMap::new(), prologue_of: HashMap::new(), absorbed: vec![false; n] };
+    let mut groups = Groups {
+        root,
+        epilogue_of: HashMap::new(),
+        prologue_of: HashMap::new(),
+        joined: HashMap::new(),
+        absorbed: vec![false; n],
+    };
     if fuse {
+        join_specials(graph, &mut groups);
         absorb_specials(graph, &mut groups);
         absorb_groups(graph, &mut groups);
     }
@@ -150,6 +160,32 @@ fn absorb_specials(graph: &Graph, groups: &mut Groups) {
     }
 }
 
+/// Specials of the same inputs that are one launch, where the first of them stands.
+fn join_specials(graph: &Graph, groups: &mut Groups) {
+    for id in (0..graph.nodes.len()).filter(|&id| graph.live[id]) {
+        let node = &graph.nodes[id];
+        let (Op::Special(own), Some(&input), false) = (&node.op, node.inputs.first(), groups.absorbed[id])
+        else {
+            continue;
+        };
+        let mut joined: (Arc<dyn Operation>, Vec<NodeId>) = (own.clone(), vec![]);
+        for &other in graph.consumers[input].iter().filter(|&&other| other > id) {
+            let Op::Special(op) = &graph.nodes[other].op else { continue };
+            if graph.nodes[other].inputs != node.inputs || joined.1.contains(&other) {
+                continue;
+            }
+            if let Some(op) = joined.0.join(op.as_ref()) {
+                joined.0 = op;
+                joined.1.push(other);
+                groups.absorbed[other] = true;
+            }
+        }
+        if !joined.1.is_empty() {
+            groups.joined.insert(id, joined);
+        }
+    }
+}
+
 /// A group whose value only one special reads, which takes it as it is made, is evaluated there. Its other
 /// members must not be needed elsewhere.
 fn absorb_groups(graph: &Graph, groups: &mut Groups) {
@@ -171,7 +207,7 @@ fn absorb_groups(graph: &Graph, groups: &mut Groups) {
             }
         };
         let is_chain = groups.root[root] == Some(root)
-            && matches!(graph.nodes[root].op, Op::Row(_))
+            && matches!(graph.nodes[root].op, Op::Row(_) | Op::Cast)
             && graph.nodes[root].meta.dtype == DType::F32
             && !graph.nodes[root].meta.is_empty()
             && !groups.epilogue_of.contains_key(&root);
@@ -284,11 +320,17 @@ impl Lowering<'_> {
             None => (self.graph.nodes[id].inputs.iter().map(|&i| self.buffer(i)).collect(), None),
         };
         let steps = prologue.as_ref().map_or(0, |chain| chain.steps.len() * chain.len());
-        let kernel = self.special_kernel(id, prologue, None);
-        let buffer = self.add_buffer(id, Place::Arena(0));
+        let mut kernel = self.special_kernel(id, prologue, None);
+        let mut writes = vec![self.add_buffer(id, Place::Arena(0))];
+        if let (Some((joined, others)), Kernel::Special { op, .. }) =
+            (self.groups.joined.remove(&id), &mut kernel)
+        {
+            *op = joined;
+            writes.extend(others.into_iter().map(|other| self.add_buffer(other, Place::Arena(0))));
+        }
         let label = self.graph.nodes[id].describe();
         let flop = self.special_flop(id) + steps as u64;
-        self.program.launches.push(Launch { kernel, reads, writes: vec![buffer], label, flop });
+        self.program.launches.push(Launch { kernel, reads, writes, label, flop });
     }
 
     fn special_kernel(&self, id: NodeId, prologue: Option<Chain>, epilogue: Option<Chain>) -> Kernel {

@@ -3,6 +3,7 @@
 mod bounds;
 mod fuzz;
 mod layers;
+mod networks;
 mod properties;
 #[path = "../shim/mod.rs"]
 mod shim;

@@ -66,10 +66,11 @@ fn measure(compiler: &Nvrtc) -> Table {
     let mut largest: BTreeMap<String, String> = BTreeMap::new();
     for (pass, text) in sample_kernels() {
         // Of tensor cores: what is multiplied, in tiles of which side.
-        let variants = pass.constants.iter().filter(|_| pass.entry == "tensor").filter_map(|c| match *c {
-            (name @ ("KIND" | "SIDE"), Number::U32(v)) => Some(format!(" {}={v}", name.to_lowercase())),
-            _ => None,
-        });
+        let variants =
+            pass.constants.iter().filter(|_| pass.entry.starts_with("tensor")).filter_map(|c| match *c {
+                (name @ ("KIND" | "SIDE"), Number::U32(v)) => Some(format!(" {}={v}", name.to_lowercase())),
+                _ => None,
+            });
         let name = format!("{} {}{}", pass.stem, pass.entry, variants.collect::<String>());
         let held = largest.entry(name).or_default();
         if (text.len(), &text) > (held.len(), held) {

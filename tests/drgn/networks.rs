@@ -226,7 +226,7 @@ fn positional_encodings() {
             store.set("rand_freqs", &Tensor::f32(&frequencies.shape, frequencies.to_f32())).expect("a state");
         }
         let tape = Tape::new();
-        let features = encoding.record(&tape, tape.input("points", &[n, 3], DType::F32));
+        let features = encoding.record(&tape, tape.input("points", &[n, 3], DType::F32)).features();
         let mut step =
             Step::new(&store, &tape, &[("features", features)], Options::default()).expect("a step");
         step.run(&[("points", &Tensor::f32(&[n, 3], points.clone()))]).expect("a run");

@@ -6,7 +6,8 @@ use std::borrow::Cow;
 use half::{bf16, f16};
 use rayon::prelude::*;
 
-use super::{Call, Raw, chain, panel, with_scratch};
+use super::panel::{self, Rows};
+use super::{Call, Raw, chain, with_scratch};
 use crate::ops::matmul::{Extent, MatMul};
 use crate::tensor::DType;
 
@@ -15,6 +16,8 @@ use crate::tensor::DType;
 const ROWS: usize = 512;
 /// Least work of a task, in multiply-adds.
 const TASK: usize = 4 << 20;
+/// Multiply-adds that make several tasks.
+const LARGE: usize = 16 * TASK;
 /// Least inner length of one partial sum where the inner axis is what is long.
 const SPLIT: usize = 1024;
 /// Most elements of all partial sums together.
@@ -29,7 +32,7 @@ pub fn run(op: &MatMul, call: &Call<'_>) {
     if batch * m * n == 0 {
         return;
     }
-    for_each_task(batch, |member, parallel| {
+    for_each_task(batch, m * n * k, |member, parallel| {
         let left = left.at(member * m * k);
         let right = right.at(if shared_right { 0 } else { member * k * n });
         let out = Out { call, base: member * m * n };
@@ -58,10 +61,10 @@ pub fn run(op: &MatMul, call: &Call<'_>) {
     });
 }
 
-/// A batch is spread over threads as a whole; a single product is cut inside.
-fn for_each_task(batch: usize, product: impl Fn(usize, bool) + Sync) {
-    if batch == 1 {
-        product(0, true);
+/// A batch is spread over threads as a whole; large products are cut inside, one after the other.
+fn for_each_task(batch: usize, work: usize, product: impl Fn(usize, bool) + Sync) {
+    if batch == 1 || work > LARGE {
+        (0..batch).for_each(|member| product(member, true));
     } else {
         (0..batch).into_par_iter().for_each(|member| product(member, false));
     }
@@ -123,7 +126,7 @@ impl Out<'_> {
     }
 }
 
-unsafe fn convert(values: &[f32], raw: Raw, start: usize) {
+pub(super) unsafe fn convert(values: &[f32], raw: Raw, start: usize) {
     match raw.dtype {
         DType::F32 => unsafe { raw.slice_mut::<f32>(start, values.len()) }.copy_from_slice(values),
         DType::F16 => {
@@ -156,7 +159,9 @@ fn packed_right(left: &Matrix, right: &Matrix, m: usize, n: usize, k: usize, out
         (0..m.div_ceil(panel::TILE)).into_par_iter().for_each(|t| {
             let r0 = t * panel::TILE;
             let rows = panel::TILE.min(m - r0);
-            row_tile(r0 * n, rows * n, out, |tile| panel::multiply(&left.data[r0 * k..], packed, n, k, tile));
+            row_tile(r0 * n, rows * n, out, |tile| {
+                panel::multiply(&left.data[r0 * k..], Rows::InMemory, packed, n, k, tile)
+            });
         });
     });
 }
@@ -254,7 +259,7 @@ pub(super) fn accumulate(
     }
 }
 
-fn floats<'a>(raw: Raw) -> Cow<'a, [f32]> {
+pub(super) fn floats<'a>(raw: Raw) -> Cow<'a, [f32]> {
     match raw.dtype {
         DType::F32 => Cow::Borrowed(unsafe { raw.slice() }),
         DType::F16 => unsafe { raw.slice::<f16>() }.iter().map(|v| v.to_f32()).collect(),

@@ -11,6 +11,7 @@ mod fft;
 mod gather;
 mod matmul;
 mod memory;
+mod mlp;
 mod norm;
 mod pad;
 mod panel;
@@ -188,7 +189,7 @@ fn run_special(op: &dyn Operation, call: &Call<'_>) -> Result<()> {
     kernels!(
         matmul: MatMul, reduce: Reduce, softmax: Softmax, norm: Norm, gather: Gather, segment_sum: SegmentSum,
         concat: Concat, pad: Pad, encode: Encode, fft: Fft, slice: Slice, random: Random,
-        attention: Attention, conv: Conv, scan: Scan, sort: Sort, topk: TopK,
+        attention: Attention, conv: Conv, scan: Scan, sort: Sort, topk: TopK, mlp: Mlp,
     );
     Err(problem(format!("has no kernel for {}", op.stem())))
 }

@@ -48,14 +48,23 @@ pub fn pack(right: &Matrix, n: usize, k: usize, packed: &mut [f32]) {
     });
 }
 
+/// Where the rows of the left factor are when a product begins.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Rows {
+    /// Each block of them meets all panels while the ones behind it are fetched.
+    InMemory,
+    /// In a second-level cache: each panel meets all of them.
+    InCache,
+}
+
 /// Rows `left` `[rows, k]` times the packed factor to `out` `[rows, n]`.
-pub fn multiply(left: &[f32], packed: &[f32], n: usize, k: usize, out: &mut [f32]) {
+pub fn multiply(left: &[f32], rows_are: Rows, packed: &[f32], n: usize, k: usize, out: &mut [f32]) {
     let rows = out.len() / n;
     assert!(left.len() >= rows * k && packed.len() >= packed_len(n, k));
     // `suits` found the instructions, and the lengths are as the kernel takes them.
     #[cfg(target_arch = "x86_64")]
     unsafe {
-        x86::multiply(left.as_ptr(), packed.as_ptr(), [rows, n, k], out.as_mut_ptr())
+        x86::multiply(left.as_ptr(), rows_are, packed.as_ptr(), [rows, n, k], out.as_mut_ptr())
     }
 }
 
@@ -63,44 +72,72 @@ pub fn multiply(left: &[f32], packed: &[f32], n: usize, k: usize, out: &mut [f32
 mod x86 {
     use std::arch::x86_64::*;
 
-    use super::{COLUMNS, ROWS};
+    use super::{COLUMNS, ROWS, Rows};
 
     /// # Safety
     /// Reads `rows * k` elements of `left` and all panels, writes `rows * n` of `out`.
     #[target_feature(enable = "avx2,fma")]
-    pub unsafe fn multiply(left: *const f32, packed: *const f32, [rows, n, k]: [usize; 3], out: *mut f32) {
+    pub unsafe fn multiply(
+        left: *const f32,
+        rows_are: Rows,
+        packed: *const f32,
+        [rows, n, k]: [usize; 3],
+        out: *mut f32,
+    ) {
         let panels = n.div_ceil(COLUMNS);
+        if rows_are == Rows::InCache {
+            for p in 0..panels {
+                for r in (0..rows).step_by(ROWS) {
+                    unsafe { place(left, packed, [rows, n, k], out, r, p) };
+                }
+            }
+            return;
+        }
         // Spread over the panels, two blocks of rows ahead come from memory while this one is computed.
         let lines = (ROWS * k).div_ceil(panels * 16);
-        let mut rest = [0.0; ROWS * COLUMNS];
         for r in (0..rows).step_by(ROWS) {
-            let height = ROWS.min(rows - r);
             for p in 0..panels {
                 let ahead = left.wrapping_add((r + 2 * ROWS) * k + p * lines * 16);
                 for line in 0..lines {
                     _mm_prefetch::<_MM_HINT_T1>(ahead.wrapping_add(16 * line).cast());
                 }
-                let width = COLUMNS.min(n - p * COLUMNS);
-                unsafe {
-                    let (a, b) = (left.add(r * k), packed.add(p * COLUMNS * k));
-                    let (c, stride) = match width {
-                        COLUMNS => (out.add(r * n + p * COLUMNS), n),
-                        _ => (rest.as_mut_ptr(), COLUMNS),
-                    };
-                    match height {
-                        6 => block::<6>(a, b, k, c, stride),
-                        5 => block::<5>(a, b, k, c, stride),
-                        4 => block::<4>(a, b, k, c, stride),
-                        3 => block::<3>(a, b, k, c, stride),
-                        2 => block::<2>(a, b, k, c, stride),
-                        _ => block::<1>(a, b, k, c, stride),
-                    }
-                    if width < COLUMNS {
-                        for i in 0..height {
-                            let to = out.add((r + i) * n + p * COLUMNS);
-                            std::ptr::copy_nonoverlapping(rest[i * COLUMNS..].as_ptr(), to, width);
-                        }
-                    }
+                unsafe { place(left, packed, [rows, n, k], out, r, p) };
+            }
+        }
+    }
+
+    /// The block of rows from `r` and panel `p`.
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn place(
+        left: *const f32,
+        packed: *const f32,
+        [rows, n, k]: [usize; 3],
+        out: *mut f32,
+        r: usize,
+        p: usize,
+    ) {
+        let height = ROWS.min(rows - r);
+        let width = COLUMNS.min(n - p * COLUMNS);
+        let mut rest = [0.0; ROWS * COLUMNS];
+        unsafe {
+            let (a, b) = (left.add(r * k), packed.add(p * COLUMNS * k));
+            let (c, stride) = match width {
+                COLUMNS => (out.add(r * n + p * COLUMNS), n),
+                _ => (rest.as_mut_ptr(), COLUMNS),
+            };
+            match height {
+                6 => block::<6>(a, b, k, c, stride),
+                5 => block::<5>(a, b, k, c, stride),
+                4 => block::<4>(a, b, k, c, stride),
+                3 => block::<3>(a, b, k, c, stride),
+                2 => block::<2>(a, b, k, c, stride),
+                _ => block::<1>(a, b, k, c, stride),
+            }
+            if width < COLUMNS {
+                for i in 0..height {
+                    let to = out.add((r + i) * n + p * COLUMNS);
+                    std::ptr::copy_nonoverlapping(rest[i * COLUMNS..].as_ptr(), to, width);
                 }
             }
         }

@@ -12,6 +12,7 @@ mod encode;
 mod fft;
 mod gather;
 mod matmul;
+mod mlp;
 mod norm;
 mod order;
 mod pad;
@@ -231,8 +232,9 @@ pub fn lower(program: &Program, launch: &Launch, language: Language) -> Result<L
         }
         Kernel::Special { result, .. } if result.is_empty() => Lowered::default(),
         Kernel::Special { op, inputs, result, prologue, epilogue } => {
-            // Where 16 bits cannot be stored alone, a chain of its own stores them, in pairs.
-            let split = language.stores_in_pairs() && writes.iter().any(|w| w.dtype.size() < 4);
+            // Where 16 bits cannot be stored alone, chains of their own store them, in pairs: one for the epilogue
+            // with all it writes, or one for each result.
+            let is_half = |w: &Whole| language.stores_in_pairs() && w.dtype.size() < 4;
             let mut call = Call {
                 inputs,
                 result,
@@ -244,12 +246,25 @@ pub fn lower(program: &Program, launch: &Launch, language: Language) -> Result<L
                 tf32: program.tf32,
                 lowered: Lowered::default(),
             };
-            let finals = split.then(|| {
+            let mut finals = vec![];
+            if epilogue.is_some() && call.writes.iter().any(is_half) {
                 let values = call.scratch(DType::F32, result.len());
-                (std::mem::replace(&mut call.writes, vec![values]), call.epilogue.take(), values)
-            });
+                finals.push((
+                    std::mem::replace(&mut call.writes, vec![values]),
+                    call.epilogue.take(),
+                    values,
+                ));
+            } else if epilogue.is_none() {
+                for at in 0..call.writes.len() {
+                    let whole = call.writes[at];
+                    if is_half(&whole) {
+                        call.writes[at] = call.scratch(DType::F32, whole.len);
+                        finals.push((vec![whole], None, call.writes[at]));
+                    }
+                }
+            }
             lower_special(op.as_ref(), &mut call)?;
-            if let Some((writes, epilogue, values)) = finals {
+            for (writes, epilogue, values) in finals {
                 let pass = chain::after(epilogue, values, &call.reads, &writes, language);
                 call.push(pass);
             }
@@ -272,7 +287,7 @@ fn lower_special(op: &dyn Operation, call: &mut Call<'_>) -> Result<()> {
     kernels!(
         matmul: MatMul, reduce: Reduce, softmax: Softmax, norm: Norm, gather: Gather, segment_sum: SegmentSum,
         concat: Concat, pad: Pad, encode: Encode, fft: Fft, slice: Slice, random: Random,
-        attention: Attention, conv: Conv, scan: Scan, sort: Sort, topk: TopK,
+        attention: Attention, conv: Conv, scan: Scan, sort: Sort, topk: TopK, mlp: Mlp,
     );
     Err(problem(format!("there is no kernel for {}", op.stem())))
 }

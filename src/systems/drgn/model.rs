@@ -3,7 +3,7 @@
 
 use super::config::{Config, ModelArgs, SharedArgs};
 use crate::cryo::lattice::Lattice;
-use crate::nn::encoding::Encoding;
+use crate::nn::encoding::{Encoding, Entry};
 use crate::nn::{Activation, Mlp};
 use crate::ops::gather::Gather;
 use crate::ops::random::{Distribution, Random};
@@ -142,7 +142,7 @@ impl Network {
             }
             None => images,
         };
-        let out = tape.scope("encoder", || encoder.mlp.record(seen, None));
+        let out = tape.scope("encoder", || encoder.mlp.record(Entry::Features(seen), None));
         (out.slice(1, 0, self.zdim()), out.slice(1, self.zdim(), self.zdim()))
     }
 
@@ -177,8 +177,8 @@ impl Network {
         let decode = |points: Var<'t>| {
             // cryoDRGN's decoder keeps its encoding beside its layers, which are called `decoder` in turn.
             let record = || {
-                let features = self.decoder.encoding.record(tape, points);
-                tape.scope("decoder", || self.decoder.mlp.record(features, z))
+                let entry = self.decoder.encoding.record(tape, points);
+                tape.scope("decoder", || self.decoder.mlp.record(entry, z))
             };
             if self.decoder_prefix.is_empty() { record() } else { tape.scope(self.decoder_prefix, record) }
         };
