@@ -3,6 +3,8 @@
 use super::{Case, normal};
 use crate::ops::encode::Encode;
 use crate::ops::fft::{Fft, Transform};
+use crate::ops::ipa::{Ipa, Part as IpaPart};
+use crate::ops::long_conv::{Direction as Lags, LongConv};
 use crate::ops::mlp::{Mlp, Part};
 use crate::ops::slice::{Direction, Slice};
 use crate::ops::softmax::Softmax;
@@ -39,7 +41,16 @@ pub fn cases() -> Vec<Case> {
     let slice = |direction| Slice { direction, side: 65, channels: None };
     let (gather, scatter) = (slice(Direction::Gather), slice(Direction::Scatter));
     let hartley = Fft { transform: Transform::Hartley, axes: 2, centred: true };
-    vec![
+    let ipa = |pairs| Ipa { part: IpaPart::Forward, scale: 0.2, coordinates: 12, pairs, mask: false };
+    let two_sided = |length: usize| {
+        let op = LongConv { direction: Lags::Forward, centre: length - 1 };
+        case(&format!("long_conv/gated-{length}"), &[&[4, 8, length], &[8, 2 * length - 1]], move |t, v| {
+            v[0] * t.special(op, &[v[0] * v[0], v[1]])
+        })
+    };
+    let attention: [&[usize]; 5] =
+        [&[1, 256, 8, 28], &[1, 256, 8, 28], &[1, 256, 8, 40], &[1, 256, 256, 8], &[1, 256, 256, 128]];
+    let mut cases = vec![
         case("matmul/layer", &[&[POINTS, 256], &[256, 256]], |_, v| v[0].matmul_t(v[1])),
         case("matmul/bias-residual-relu", &[&[POINTS, 256], &[256, 256], &[256]], |_, v| {
             (v[0].matmul_t(v[1]) + v[2] + v[0]).relu()
@@ -61,5 +72,9 @@ pub fn cases() -> Vec<Case> {
         case("slice/gather", &[&[65, 65, 65], &[POINTS, 3]], move |t, v| t.special(gather, v)),
         case("slice/scatter", &[&[POINTS], &[POINTS, 3]], move |t, v| t.special(scatter, v)),
         case("fft/hartley-128", &[&[8, 128, 128]], move |t, v| t.special(hartley, v)),
-    ]
+        case("ipa/points-256", &attention[..3], move |t, v| t.special(ipa(false), v)),
+        case("ipa/pairs-256", &attention, move |t, v| t.special(ipa(true), v)),
+    ];
+    cases.extend([1_000, 10_000, 100_000].map(two_sided));
+    cases
 }

@@ -4,6 +4,9 @@
 pub mod attention;
 pub mod conv;
 pub mod encoding;
+pub mod frame;
+pub mod hyena;
+pub mod ipa;
 pub mod mlp;
 pub mod norm;
 

@@ -11,6 +11,8 @@ pub mod conv;
 pub mod encode;
 pub mod fft;
 pub mod gather;
+pub mod ipa;
+pub mod long_conv;
 pub mod matmul;
 pub mod mlp;
 pub mod norm;
@@ -95,6 +97,8 @@ registry!(
     encode,
     fft,
     gather,
+    ipa,
+    long_conv,
     matmul,
     mlp,
     norm,

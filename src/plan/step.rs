@@ -92,6 +92,7 @@ impl Store {
                 (0..n).map(|_| (2.0 * philox.uniform_f64() - 1.0) * *bound as f64).collect()
             }
             Init::Normal(sigma) => (0..n).map(|_| philox.normal() * *sigma as f64).collect(),
+            Init::Given(values) => (0..n).map(|i| values.get(i).map_or(0.0, |&v| v as f64)).collect(),
         };
         Ok(Tensor::from_f64(&state.meta.shape, state.meta.dtype, &values))
     }

@@ -85,6 +85,8 @@ pub enum Init {
     Uniform(f32),
     /// Normal with this standard deviation.
     Normal(f32),
+    /// These, in order; zeros behind them.
+    Given(Arc<[f32]>),
 }
 
 /// A state declared on a tape.

@@ -2,6 +2,9 @@
 
 mod bounds;
 mod fuzz;
+mod golden;
+mod hyena;
+mod ipa;
 mod layers;
 mod networks;
 mod properties;

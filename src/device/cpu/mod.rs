@@ -9,6 +9,8 @@ mod conv;
 mod encode;
 mod fft;
 mod gather;
+mod ipa;
+mod long_conv;
 mod matmul;
 mod memory;
 mod mlp;
@@ -189,7 +191,8 @@ fn run_special(op: &dyn Operation, call: &Call<'_>) -> Result<()> {
     kernels!(
         matmul: MatMul, reduce: Reduce, softmax: Softmax, norm: Norm, gather: Gather, segment_sum: SegmentSum,
         concat: Concat, pad: Pad, encode: Encode, fft: Fft, slice: Slice, random: Random,
-        attention: Attention, conv: Conv, scan: Scan, sort: Sort, topk: TopK, mlp: Mlp,
+        attention: Attention, conv: Conv, ipa: Ipa, long_conv: LongConv, mlp: Mlp, scan: Scan,
+        sort: Sort, topk: TopK,
     );
     Err(problem(format!("has no kernel for {}", op.stem())))
 }

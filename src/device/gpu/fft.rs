@@ -2,7 +2,7 @@
 //! L, entry (p, q) at p L + q is frequency q of the L elements p, p + n/L, p + 2n/L, .. of the line. One thread
 //! an entry sums the few that it is made of, so a length with a large prime factor is slower, never refused.
 
-use super::{Call, Number, Pass};
+use super::{Call, Number, Pass, Whole};
 use crate::ops::fft::{Fft, Transform};
 use crate::tensor::DType;
 
@@ -25,16 +25,13 @@ pub fn lower(op: &Fft, call: &mut Call<'_>) {
         let n = lengths[axis];
         let shift = |here: bool| if op.centred && here { n / 2 } else { 0 };
         let ends = at + 1 == steps.len();
-        let pass = Pass::elements("fft", "fft", count)
-            .size("LENGTH", n)
+        let pass = factor(count, n, [radix, done])
             .size("STRIDE", lengths[axis + 1..].iter().product())
-            .size("DONE", done)
-            .size("RADIX", radix)
             .size("SHIFT_IN", shift(first))
             .size("SHIFT_OUT", shift(last))
             .flag("REAL_IN", hartley && at == 0)
             .flag("REAL_OUT", hartley && ends)
-            .number("SIGN", Number::F32(if op.transform == Transform::Inverse { 1.0 } else { -1.0 }))
+            .number("SIGN", sign(op.transform))
             .reads("x", from);
         if ends {
             return call.finish(pass);
@@ -47,6 +44,38 @@ pub fn lower(op: &Fft, call: &mut Call<'_>) {
         call.push(pass.writes("y", to));
         from = to;
     }
+}
+
+/// Transforms of complex lines of length n, `count` elements in all, by turns between two places; gives the one that
+/// holds the result, then the other.
+pub fn lines(
+    call: &mut Call<'_>,
+    [mut from, mut to]: [Whole; 2],
+    [count, n]: [usize; 2],
+    transform: Transform,
+) -> [Whole; 2] {
+    let mut done = 1;
+    for radix in radices(n) {
+        let pass = factor(count, n, [radix, done])
+            .size("STRIDE", 1)
+            .size("SHIFT_IN", 0)
+            .size("SHIFT_OUT", 0)
+            .flag("REAL_IN", false)
+            .flag("REAL_OUT", false)
+            .number("SIGN", sign(transform));
+        call.push(pass.reads("x", from).writes("y", to));
+        (from, to) = (to, from);
+        done *= radix;
+    }
+    [from, to]
+}
+
+fn sign(transform: Transform) -> Number {
+    Number::F32(if transform == Transform::Inverse { 1.0 } else { -1.0 })
+}
+
+fn factor(count: usize, n: usize, [radix, done]: [usize; 2]) -> Pass {
+    Pass::elements("fft", "fft", count).size("LENGTH", n).size("DONE", done).size("RADIX", radix)
 }
 
 /// Factors of a length, eights first; a length of 1 has the factor 1, so that its axis is passed once.

@@ -11,6 +11,8 @@ mod conv;
 mod encode;
 mod fft;
 mod gather;
+mod ipa;
+mod long_conv;
 mod matmul;
 mod mlp;
 mod norm;
@@ -287,7 +289,8 @@ fn lower_special(op: &dyn Operation, call: &mut Call<'_>) -> Result<()> {
     kernels!(
         matmul: MatMul, reduce: Reduce, softmax: Softmax, norm: Norm, gather: Gather, segment_sum: SegmentSum,
         concat: Concat, pad: Pad, encode: Encode, fft: Fft, slice: Slice, random: Random,
-        attention: Attention, conv: Conv, scan: Scan, sort: Sort, topk: TopK, mlp: Mlp,
+        attention: Attention, conv: Conv, ipa: Ipa, long_conv: LongConv, mlp: Mlp, scan: Scan,
+        sort: Sort, topk: TopK,
     );
     Err(problem(format!("there is no kernel for {}", op.stem())))
 }
