@@ -1,0 +1,4 @@
+//! Molecular dynamics generation: geometry, trajectories and networks against golden arrays and real data.
+
+mod geometry;
+mod golden;
