@@ -347,6 +347,26 @@ fn a_folder_of_molecules_and_replicates() {
     let names: Vec<String> =
         split::read(&at.join("data/split.csv")).unwrap().into_iter().map(|e| e.name).collect();
     assert_eq!(names, ["a", "a_b", "c"]);
+    // A folder for each molecule.
+    for name in ["a.pdb", "a.xtc", "c.pdb"] {
+        let inner = at.join("each").join(&name[..1]);
+        fs::create_dir_all(&inner).unwrap();
+        fs::copy(at.join("runs").join(name), inner.join(name)).unwrap();
+    }
+    assert!(succeeds(at, &["each", "-o", "more"]).contains("2 molecules"));
+    let (kinds, atoms) = peptide(0);
+    same_shape(&Store::open(&at.join("more/a.npy"), &kinds).unwrap(), &kinds, &atoms, 0.01);
+    fs::copy(at.join("runs/a.pdb"), at.join("each/c/a.pdb")).unwrap();
+    let said = fails(at, &["each", "-o", "other"]);
+    assert!(said.contains("c/a.pdb") && said.contains("a/a.pdb has the same name"), "{said}");
+}
+
+#[test]
+fn help_with_examples() {
+    let help = succeeds(Path::new("."), &["--help"]);
+    for part in ["Examples:", "kinesome mdgen prepare peptide.pdb peptide.xtc -o data", "atom14", "--chain"] {
+        assert!(help.contains(part), "{part}: {help}");
+    }
 }
 
 #[test]

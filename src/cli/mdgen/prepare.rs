@@ -24,7 +24,7 @@ One chain of amino acids, of any length; water, ions, ligands and caps (ACE, NME
 (HSD, HIE, CYX, ...) and selenomethionine are known. Missing atoms, gaps and other residues are refused. Memory does not \
 grow with the trajectory.")]
 pub struct Args {
-    /// Topology (.pdb, .cif), or a folder of topologies with trajectories of the same names
+    /// Topology (.pdb, .cif), or a folder of topologies beside trajectories of the same names, or of such folders
     input: PathBuf,
 
     /// Trajectories (.xtc, .dcd, or .pdb with many models) [default: the models of the topology]

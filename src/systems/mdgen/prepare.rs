@@ -7,6 +7,7 @@ use crate::io::structure::Structure;
 use crate::io::trajectory::Trajectory;
 use crate::protein::chain::{Chain, OntoFirst, move_atoms};
 use crate::systems::drgn::outputs::Outputs;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// A topology and the trajectories written with it.
@@ -50,41 +51,50 @@ impl Molecule {
         Molecule { name: stem(topology), topology: topology.to_path_buf(), trajectories }
     }
 
-    /// The molecules of a folder: every structure file, with the trajectories named like it or like it and `_…`.
+    /// The molecules of a folder, or if it has none, of its subfolders: every structure file, with the trajectories
+    /// beside it that are named like it, or like it and `_…`.
     pub fn of_folder(folder: &Path) -> Result<Vec<Molecule>> {
-        let refused = |e| Error::os("read", folder, e);
-        let mut topologies = Vec::new();
-        let mut trajectories = Vec::new();
-        for entry in std::fs::read_dir(folder).map_err(refused)? {
-            let path = entry.map_err(refused)?.path();
-            let extension =
-                path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
-            match extension.as_str() {
-                "xtc" | "dcd" => trajectories.push(path),
-                "pdb" | "ent" | "cif" | "mmcif" => topologies.push(path),
-                _ => {}
+        let mut molecules = Molecule::beside_one_another(folder)?;
+        if molecules.is_empty() {
+            for folder in listing(folder)?.iter().filter(|path| path.is_dir()) {
+                molecules.extend(Molecule::beside_one_another(folder)?);
             }
         }
-        topologies.sort();
-        trajectories.sort();
-        let mut molecules: Vec<Molecule> = topologies.iter().map(|t| Molecule::new(t, Vec::new())).collect();
-        for path in trajectories {
-            let name = stem(&path);
-            let fits = |m: &&mut Molecule| {
-                name.strip_prefix(&m.name).is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
-            };
-            // Of `1abc` and `1abc_A` the longer name.
-            match molecules.iter_mut().filter(fits).max_by_key(|m| m.name.len()) {
-                Some(molecule) => molecule.trajectories.push(path),
-                None => {
-                    let why = format!("there is no topology `{name}.pdb` beside it");
-                    return Err(Error::malformed(path, "", why));
-                }
+        let mut names = BTreeMap::new();
+        for molecule in &molecules {
+            if let Some(other) = names.insert(&molecule.name, &molecule.topology) {
+                let why = format!("{} has the same name; give each molecule its own", other.display());
+                return Err(Error::malformed(&molecule.topology, "", why));
             }
         }
         if molecules.is_empty() {
             let why = "no PDB files in this folder; each trajectory needs its topology beside it";
             return Err(Error::malformed(folder, "", why));
+        }
+        Ok(molecules)
+    }
+
+    fn beside_one_another(folder: &Path) -> Result<Vec<Molecule>> {
+        let files = listing(folder)?;
+        let of_kind = |kinds: &[&str]| -> Vec<&PathBuf> {
+            let extension = |path: &Path| path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase());
+            files.iter().filter(|p| extension(p).is_some_and(|e| kinds.contains(&e.as_str()))).collect()
+        };
+        let topologies = of_kind(&["pdb", "ent", "cif", "mmcif"]);
+        let mut molecules: Vec<Molecule> = topologies.iter().map(|t| Molecule::new(t, Vec::new())).collect();
+        for path in of_kind(&["xtc", "dcd"]) {
+            let name = stem(path);
+            let fits = |m: &&mut Molecule| {
+                name.strip_prefix(&m.name).is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
+            };
+            // Of `1abc` and `1abc_A` the longer name.
+            match molecules.iter_mut().filter(fits).max_by_key(|m| m.name.len()) {
+                Some(molecule) => molecule.trajectories.push(path.clone()),
+                None => {
+                    let why = format!("there is no topology `{name}.pdb` beside it");
+                    return Err(Error::malformed(path, "", why));
+                }
+            }
         }
         Ok(molecules)
     }
@@ -97,6 +107,16 @@ impl Molecule {
             n => (1..=n).map(|i| file(&format!("_R{i}"))).collect(),
         }
     }
+}
+
+/// What a folder holds, sorted.
+fn listing(folder: &Path) -> Result<Vec<PathBuf>> {
+    let refused = |e| Error::os("read", folder, e);
+    let entries = std::fs::read_dir(folder).map_err(refused)?;
+    let mut paths: Vec<PathBuf> =
+        entries.map(|entry| entry.map(|e| e.path())).collect::<Result<_, _>>().map_err(refused)?;
+    paths.sort();
+    Ok(paths)
 }
 
 fn stem(path: &Path) -> String {
