@@ -17,7 +17,7 @@ Examples:
 
 Writes data/NAME.npy for each molecule, NAME being that of its topology (several trajectories of one topology: \
 NAME_R1.npy, NAME_R2.npy, ...), and adds its name and sequence to data/split.csv. A file holds [frames, residues, 14, 3] \
-in \u{c5} as MDGen's own do: heavy atoms without OXT in AlphaFold's atom14 order, superposed on the first frame over \
+in Å as MDGen's own do: heavy atoms without OXT in AlphaFold's atom14 order, superposed on the first frame over \
 the chain's heavy atoms.
 
 One chain of amino acids, of any length; water, ions, ligands and caps (ACE, NME) are left out. Names of force fields \
@@ -50,7 +50,7 @@ pub struct Args {
     #[arg(long, default_value_t = 0, value_name = "N")]
     skip: usize,
 
-    /// Store float32 in place of float16, for molecules larger than 60 \u{c5}
+    /// Store float32 in place of float16, for molecules larger than 60 Å
     #[arg(long)]
     f32: bool,
 
@@ -88,7 +88,7 @@ pub fn run(args: Args) -> Result<()> {
         println!("{}: {} frames of {}", one.file.display(), one.frames, one.sequence);
         if options.precision == Precision::Half && one.largest > COARSE {
             let text = format!(
-                "{}: reaches {:.0} \u{c5} from the origin, where float16 is coarse",
+                "{}: reaches {:.0} Å from the origin, where float16 is coarse",
                 one.name, one.largest
             );
             note(&format!("{text}; consider --f32"));
