@@ -1,8 +1,13 @@
-//! Molecules as sets of atoms: elements, superposition, rigid domains, and paths of conformations.
+//! Molecules as sets of atoms: elements, superposition, rigid domains, and paths of conformations; proteins as
+//! frames and torsions of their residues.
 
+pub mod chain;
 pub mod domains;
 pub mod elements;
+pub mod frames;
 pub mod geometry;
 pub mod matching;
 pub mod path;
+pub mod residue;
 pub mod superpose;
+pub mod torsions;

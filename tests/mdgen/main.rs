@@ -1,0 +1,7 @@
+//! Molecular dynamics generation: geometry, trajectories and networks against golden arrays and real data.
+
+mod geometry;
+mod golden;
+mod prepare;
+mod store;
+mod trajectories;
