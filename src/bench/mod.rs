@@ -121,6 +121,44 @@ pub fn peak(device: &Arc<dyn Device>, options: Options, seconds: f64) -> Result<
     Ok(Peak { gflops: rate(product, |p| p.flop() as f64)?, gigabytes: rate(copy, traffic)? })
 }
 
+/// What one launch of a case costs.
+#[derive(Clone, Debug, Serialize)]
+pub struct Share {
+    /// Layer, operation, shape and the line that recorded it.
+    pub label: String,
+    pub seconds: f64,
+    pub gflops: f64,
+    pub gigabytes: f64,
+}
+
+/// Times every launch of a case by itself, in bursts; most expensive first.
+pub fn profile(device: &Arc<dyn Device>, case: &Case, options: Options) -> Result<Vec<Share>> {
+    let mut run = Run::new(device, case, options)?;
+    let program = run.step.program();
+    let launches = program.launches.iter();
+    let costs: Vec<(String, u64, usize)> =
+        launches.map(|l| (l.label.clone(), l.flop, program.traffic(l))).collect();
+    let mut shares = vec![];
+    for (at, (label, flop, traffic)) in costs.into_iter().enumerate() {
+        interrupt::check()?;
+        let mut burst = |times: usize| -> Result<f64> {
+            let start = Instant::now();
+            (0..times).try_for_each(|_| run.step.launch(at))?;
+            run.step.number("done")?;
+            Ok(start.elapsed().as_secs_f64())
+        };
+        let once = burst(1)?;
+        let times = (BURST / once.max(1e-9)).clamp(2.0, 100.0) as usize;
+        // The wait for the result is paid once, with one launch and with many.
+        let seconds = ((burst(times)? - once) / (times - 1) as f64).max(1e-9);
+        let of = |amount: f64| amount / seconds / 1e9;
+        let (gflops, gigabytes) = (of(flop as f64), of(traffic as f64));
+        shares.push(Share { label, seconds, gflops, gigabytes });
+    }
+    shares.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
+    Ok(shares)
+}
+
 fn traffic(program: &Program) -> f64 {
     program.launches.iter().map(|l| program.traffic(l)).sum::<usize>() as f64
 }

@@ -1,6 +1,6 @@
 //! `kinesome bench`: operations and training steps against the limits of this machine.
 
-use crate::bench::{self, Peak, Timing};
+use crate::bench::{self, Peak, Share, Timing};
 use crate::cli::progress::{Stages, note};
 use crate::device;
 use crate::error::{Error, Result};
@@ -14,6 +14,7 @@ Examples:
   kinesome bench                                 everything, on the best device
   kinesome bench drgn/ --device cpu --threads 1  the training steps of cryoDRGN on one core
   kinesome bench matmul --json > products.json
+  kinesome bench drgn/box64-256x3 --profile      where the time of a step goes
 
 A case's share is that of the device's own matrix product or memory copy, whichever it is nearer to; both are measured \
 in the same run. Short cases run many times between two waits for their result.")]
@@ -30,6 +31,9 @@ pub struct Args {
     /// What matrix products take: f32, tf32 (GPUs of NVIDIA), bf16 or f16
     #[arg(long, default_value = "f32", value_parser = ["f32", "tf32", "bf16", "f16"], value_name = "TYPE")]
     precision: String,
+    /// Instead: what each launch of the cases takes, timed by itself
+    #[arg(long, conflicts_with = "json")]
+    profile: bool,
     /// One JSON object with all numbers instead of the table
     #[arg(long)]
     json: bool,
@@ -60,6 +64,13 @@ pub fn run(args: Args) -> Result<()> {
         if cases.is_empty() {
             return Err(Error::usage(format!("no case is called that; there are {}", known.join(", "))));
         }
+    }
+    if args.profile {
+        return cases.iter().try_for_each(|case| {
+            println!("{}", case.name);
+            print_profile(&bench::profile(&device, case, options)?);
+            Ok(())
+        });
     }
     let mut stages = Stages::default();
     stages.show("measuring the peak", "cases", 0, 1)?;
@@ -98,6 +109,16 @@ pub fn run(args: Args) -> Result<()> {
         println!("{text}");
     }
     if results.cases.is_empty() { Err(Error::usage("no case could be timed")) } else { Ok(()) }
+}
+
+fn print_profile(shares: &[Share]) {
+    let total: f64 = shares.iter().map(|s| s.seconds).sum();
+    println!("      ms  share  GFLOP/s    GB/s  launch");
+    for s in shares {
+        let (ms, share) = (1e3 * s.seconds, 100.0 * s.seconds / total);
+        println!("{ms:8.3} {share:5.1} % {:8.1} {:7.1}  {}", s.gflops, s.gigabytes, s.label);
+    }
+    println!("{:8.3} ms in {} launches, each timed by itself\n", 1e3 * total, shares.len());
 }
 
 fn line(t: &Timing) -> String {

@@ -40,7 +40,7 @@ pub struct Args {
     /// Seed of everything
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Device: auto, cpu
+    /// Device: auto, cpu, cuda, wgpu; `kinesome devices` lists them
     #[arg(long, default_value = "auto")]
     device: String,
 }

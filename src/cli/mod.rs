@@ -9,6 +9,7 @@ pub mod demo;
 pub mod devices;
 pub mod doctor;
 pub mod drgn;
+pub mod mdgen;
 pub mod progress;
 pub mod simulate;
 
@@ -63,6 +64,7 @@ struct Cli {
 enum Room {
     Demo(demo::Args),
     Drgn(drgn::Args),
+    Mdgen(mdgen::Args),
     Simulate(simulate::SimulateArgs),
     Devices(devices::Args),
     Doctor(doctor::Args),
@@ -75,6 +77,7 @@ impl Room {
         match self {
             Room::Demo(args) => demo::run(args),
             Room::Drgn(args) => drgn::run(args),
+            Room::Mdgen(args) => mdgen::run(args),
             Room::Simulate(args) => simulate::run(args),
             Room::Devices(args) => devices::run(args),
             Room::Doctor(args) => doctor::run(args),

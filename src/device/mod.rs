@@ -55,8 +55,11 @@ pub trait Executable: Send {
 }
 
 /// The device called `name`. `auto` is the first GPU that answers (CUDA, then a real wgpu adapter), else the
-/// CPU; a software adapter has to be named.
+/// CPU; a software adapter has to be named. `cuda:sm_90a` compiles kernels for such GPUs and computes on the CPU.
 pub fn open(name: &str) -> Result<Arc<dyn Device>> {
+    if let Some(architecture) = name.strip_prefix("cuda:").filter(|n| n.starts_with("sm_")) {
+        return Ok(Arc::new(cuda::Ahead::open(architecture)?));
+    }
     if let Some(ordinal) = name.strip_prefix("cuda") {
         let digits = ordinal.strip_prefix(':').unwrap_or(if ordinal.is_empty() { "0" } else { "" });
         if let Ok(ordinal) = digits.parse() {

@@ -5,6 +5,7 @@
 
 pub mod atomic;
 pub mod cs;
+pub mod dcd;
 pub mod mrc;
 pub mod npy;
 pub mod particles;
@@ -12,3 +13,5 @@ pub mod pickle;
 pub mod star;
 pub mod structure;
 pub mod torch;
+pub mod trajectory;
+pub mod xtc;

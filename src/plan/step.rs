@@ -150,6 +150,11 @@ impl Step {
         if self.check { self.run_checked() } else { self.executable.replay() }
     }
 
+    /// One launch alone, of values as they lie there: what it takes can be measured.
+    pub fn launch(&mut self, at: usize) -> Result<()> {
+        self.executable.launch(at)
+    }
+
     pub fn fetch(&mut self, name: &str) -> Result<Tensor> {
         let found = self.program.outputs.iter().find(|(n, _)| n == name).map(|o| o.1);
         let buffer = found.ok_or_else(|| Error::Shape(format!("the plan has no output called {name}")))?;

@@ -1,6 +1,7 @@
 //! Molecules as sets of atoms: elements, superposition, rigid domains, and paths of conformations; proteins as
 //! frames and torsions of their residues.
 
+pub mod chain;
 pub mod domains;
 pub mod elements;
 pub mod frames;

@@ -14,7 +14,7 @@ use crate::shim::sample_kernels;
 const ARCHITECTURES: [&str; 4] = ["sm_75", "sm_80", "sm_90a", "sm_120"];
 
 /// The compiler, or nothing and a line that says so; a failure where it has to be there.
-fn compiler() -> Option<&'static Nvrtc> {
+pub fn compiler() -> Option<&'static Nvrtc> {
     match nvrtc::load(12) {
         Ok(compiler) => Some(compiler),
         Err(problem) => {

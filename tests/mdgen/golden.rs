@@ -25,3 +25,15 @@ pub fn close(what: &str, found: &[f32], wanted: &[f32], limit: f64) {
         worst / scale
     );
 }
+
+/// The folder of real trajectories, beside that of foreign files; tests skip where it is absent.
+pub fn tetrapeptides() -> Option<PathBuf> {
+    let found =
+        std::env::var_os("KINESOME_FOREIGN").map(|foreign| PathBuf::from(foreign).join("../tetrapeptides"));
+    let found = found.filter(|folder| folder.is_dir());
+    if found.is_none() {
+        assert!(std::env::var_os("CI").is_none(), "tetrapeptides must lie beside KINESOME_FOREIGN in CI");
+        println!("skipped: set KINESOME_FOREIGN to a folder that has tetrapeptides/ beside it");
+    }
+    found
+}

@@ -2,3 +2,6 @@
 
 mod geometry;
 mod golden;
+mod prepare;
+mod store;
+mod trajectories;

@@ -60,7 +60,7 @@ pub struct Args {
     #[command(flatten)]
     finish: Finish,
 
-    /// Device: auto, cpu
+    /// Device: auto, cpu, cuda, wgpu; `kinesome devices` lists them
     #[arg(long, default_value = "auto")]
     device: String,
 

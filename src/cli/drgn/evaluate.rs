@@ -78,7 +78,7 @@ pub struct VolumeArgs {
     vol_start_index: usize,
     #[command(flatten)]
     finish: Finish,
-    /// Device: auto, cpu
+    /// Device: auto, cpu, cuda, wgpu; `kinesome devices` lists them
     #[arg(long, default_value = "auto")]
     device: String,
     #[arg(short, long, hide = true, action = ArgAction::Count)]
@@ -125,7 +125,7 @@ pub struct ImageArgs {
     /// Folder of the stacks that a .star or .cs file names
     #[arg(long, value_name = "DIR")]
     datadir: Option<PathBuf>,
-    /// Device: auto, cpu
+    /// Device: auto, cpu, cuda, wgpu; `kinesome devices` lists them
     #[arg(long, default_value = "auto")]
     device: String,
     #[arg(short, long, hide = true, action = ArgAction::Count)]

@@ -105,7 +105,7 @@ struct Common {
     #[arg(long, value_name = "NORM", help_heading = "Training")]
     clip: Option<f32>,
 
-    /// Device: auto, cpu
+    /// Device: auto, cpu, cuda, wgpu; `kinesome devices` lists them
     #[arg(long, default_value = "auto", help_heading = "Running")]
     device: String,
 
@@ -118,8 +118,8 @@ struct Common {
     #[arg(long, help_heading = "Running")]
     dry_run: bool,
 
-    /// With --dry-run: print every launch of a step
-    #[arg(long, help_heading = "Running")]
+    /// With --dry-run: print every launch of a step, before and after fusion
+    #[arg(long, requires = "dry_run", help_heading = "Running")]
     dump_plan: bool,
 
     /// Run node by node and stop at the first value that is not finite, naming the line that made it
@@ -487,7 +487,7 @@ fn train(
             program.flop() as f64 / common.batch_size as f64
         );
         if common.dump_plan {
-            print!("{}", program.listing());
+            print!("\nbefore fusion: {}\nafter fusion: {}", trainer.unfused()?.listing(), program.listing());
         }
         return Ok(());
     }

@@ -1,4 +1,4 @@
-//! Compiled kernels on disk. A file holds the whole key it was made for (source, options, compiler, driver)
+//! Compiled kernels on disk. A file holds the whole key it was made for (source and options)
 //! beside the machine code and a checksum, so neither a collision of names nor a damaged file can hand out a
 //! wrong kernel: anything that does not fit is compiled anew.
 
@@ -29,15 +29,14 @@ impl Cache {
         Cache { folder, warned: AtomicBool::new(false) }
     }
 
+    pub fn folder(&self) -> Option<&Path> {
+        self.folder.as_deref()
+    }
+
     /// What was stored under exactly this key.
     pub fn get(&self, key: &str) -> Option<Vec<u8>> {
         let bytes = std::fs::read(self.file(key)?).ok()?;
-        let rest = bytes.strip_prefix(MAGIC)?;
-        let (length, rest) = rest.split_at_checked(8)?;
-        let length = usize::try_from(u64::from_le_bytes(length.try_into().ok()?)).ok()?;
-        let (known, rest) = rest.split_at_checked(length)?;
-        let (sum, code) = rest.split_at_checked(8)?;
-        (known == key.as_bytes() && sum == hash(code).to_le_bytes()).then(|| code.to_vec())
+        code(&bytes, key).map(<[u8]>::to_vec)
     }
 
     /// Failing to store costs time, not the run: it is said once.
@@ -58,6 +57,16 @@ impl Cache {
     fn file(&self, key: &str) -> Option<PathBuf> {
         Some(self.folder.as_ref()?.join(format!("{:016x}.cubin", hash(key.as_bytes()))))
     }
+}
+
+/// The machine code in a cache's file, if it is undamaged and made for this key.
+pub fn code<'a>(file: &'a [u8], key: &str) -> Option<&'a [u8]> {
+    let rest = file.strip_prefix(MAGIC)?;
+    let (length, rest) = rest.split_at_checked(8)?;
+    let length = usize::try_from(u64::from_le_bytes(length.try_into().ok()?)).ok()?;
+    let (known, rest) = rest.split_at_checked(length)?;
+    let (sum, code) = rest.split_at_checked(8)?;
+    (known == key.as_bytes() && sum == hash(code).to_le_bytes()).then_some(code)
 }
 
 /// Beside its place and then renamed: another process never reads half a file.

@@ -1,9 +1,11 @@
 //! The CUDA device: NVIDIA GPUs through the driver alone. Kernels are compiled for the GPU at hand by NVRTC
 //! and kept on disk; a program's launches are recorded as one graph and replayed.
 
+mod ahead;
 mod cache;
 mod driver;
 mod inputs;
+mod kernels;
 pub mod nvrtc;
 
 use std::any::Any;
@@ -15,36 +17,33 @@ use cudarc::driver::result;
 use cudarc::driver::sys::CUdeviceptr;
 use rayon::prelude::*;
 
-use super::gpu::{self, Content, Language, Lowered, Pass, source};
+use super::gpu::{Content, Lowered, Pass, source};
 use super::{Device, Executable, Memory};
 use crate::Result;
 use crate::plan::{Place, Program};
-use cache::Cache;
+pub use ahead::Ahead;
 use driver::{Block, Context, Graph, Module, check, mib, problem};
 use inputs::Inputs;
-use nvrtc::Nvrtc;
+use kernels::{Kernels, lower_all, texts};
+pub use kernels::{PTX, options};
 
 /// Groups along the first axis of a grid.
 const MOST_GROUPS: u32 = i32::MAX as u32;
 
-/// What stands in front of every kernel's text.
-pub const PTX: &str = include_str!("../../../kernels/ptx.cu");
-
 pub struct Cuda {
     name: String,
     context: Arc<Context>,
-    compiler: &'static Nvrtc,
-    cache: Cache,
+    kernels: Kernels,
     /// By text: programs of one run share most kernels.
-    modules: Mutex<HashMap<String, Weak<Module>>>,
+    loaded: Mutex<HashMap<String, Weak<Module>>>,
 }
 
 /// The first GPU if there is a driver, a GPU and a compiler; otherwise why not.
 pub fn open(ordinal: usize) -> Result<Cuda> {
     let context = Context::open(ordinal)?;
-    let compiler = nvrtc::load(context.driver / 1000).map_err(problem)?;
+    let kernels = Kernels::open(architecture(context.capability), context.driver / 1000)?;
     let name = if ordinal == 0 { "cuda".to_string() } else { format!("cuda:{ordinal}") };
-    Ok(Cuda { name, context, compiler, cache: Cache::open(), modules: Mutex::default() })
+    Ok(Cuda { name, context, kernels, loaded: Mutex::default() })
 }
 
 /// How many GPUs could be opened.
@@ -58,14 +57,9 @@ pub fn architecture((major, minor): (i32, i32)) -> String {
     format!("sm_{major}{minor}{exact}")
 }
 
-/// What NVRTC is told for every kernel.
-pub fn options(architecture: &str) -> Vec<String> {
-    vec![format!("--gpu-architecture={architecture}"), "--std=c++17".into()]
-}
-
 impl Cuda {
     /// Loaded kernels for these passes, each text once, compiled in parallel.
-    fn kernels(&self, wanted: &[(&Pass, String, &str)]) -> Result<Vec<Arc<Module>>> {
+    fn modules(&self, wanted: &[(&Pass, String, &str)]) -> Result<Vec<Arc<Module>>> {
         let mut distinct: HashMap<&str, (&Pass, &str)> = HashMap::new();
         for (pass, text, label) in wanted {
             distinct.entry(text).or_insert((pass, label));
@@ -82,35 +76,25 @@ impl Cuda {
         if let Some(module) = known(&self.lock()) {
             return Ok(module);
         }
-        let architecture = architecture(self.context.capability);
-        let options = options(&architecture);
-        let source = format!("{PTX}\n{text}");
-        let (compiler, driver) = (self.compiler.version(), self.context.driver);
-        let key = format!("{options:?} nvrtc {compiler:?} driver {driver}\n{source}");
-        let what = || format!("kernel {} ({}), of {label}", pass.entry, pass.stem);
         let name = source::cuda_name(pass);
-        if let Some(cubin) = self.cache.get(&key)
-            && let Ok(module) = Module::new(&self.context, &cubin, &name)
-        {
-            return Ok(self.keep(text, module));
+        // A driver may refuse what a newer compiler made: then this machine's own is asked.
+        for cubin in [self.kernels.embedded(text), self.kernels.kept(text)].into_iter().flatten() {
+            if let Ok(module) = Module::new(&self.context, &cubin, &name) {
+                return Ok(self.keep(text, module));
+            }
         }
-        let compiled = self.compiler.compile(&source, &options).map_err(|log| {
+        let cubin = self.kernels.compile(pass, text, label)?;
+        let module = Module::new(&self.context, &cubin, &name).map_err(|e| {
+            let (compiler, driver) = (self.kernels.describe(), self.context.driver);
             problem(format!(
-                "{} does not compile for {architecture} with {}: {log}",
-                what(),
-                self.compiler.describe()
-            ))
-        })?;
-        let module = Module::new(&self.context, &compiled.cubin, &name).map_err(|e| {
-            let compiler = self.compiler.describe();
-            problem(format!(
-                "{} made by {compiler} is refused by the driver (CUDA {}.{}): {e}; use an NVRTC not newer than the driver",
-                what(),
+                "kernel {} ({}), of {label}, made by {compiler}, is refused by the driver (CUDA {}.{}): {e}; use an \
+                 NVRTC not newer than the driver",
+                pass.entry,
+                pass.stem,
                 driver / 1000,
                 driver % 1000 / 10
             ))
         })?;
-        self.cache.put(&key, &compiled.cubin);
         Ok(self.keep(text, module))
     }
 
@@ -121,7 +105,7 @@ impl Cuda {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Weak<Module>>> {
-        self.modules.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.loaded.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     /// Says before anything is allocated that a plan will not fit.
@@ -181,7 +165,7 @@ impl Device for Cuda {
             "{name}, {processors} processors of {major}.{minor}, {memory}, driver for CUDA {}.{}, {}",
             driver / 1000,
             driver % 1000 / 10,
-            self.compiler.describe()
+            self.kernels.describe()
         )
     }
 
@@ -198,20 +182,9 @@ impl Device for Cuda {
     }
 
     fn load(&self, program: Arc<Program>, states: Vec<Arc<dyn Memory>>) -> Result<Box<dyn Executable>> {
-        let lowered = program
-            .launches
-            .iter()
-            .map(|launch| gpu::lower(&program, launch, Language::Cuda))
-            .collect::<Result<Vec<_>>>()?;
-        let mut wanted = vec![];
-        for (launch, lowered) in program.launches.iter().zip(&lowered) {
-            for pass in &lowered.passes {
-                let text = source::cuda(pass)
-                    .ok_or_else(|| problem(format!("there is no kernel for {}", launch.label)))?;
-                wanted.push((pass, text, launch.label.as_str()));
-            }
-        }
-        let modules = self.kernels(&wanted)?;
+        let lowered = lower_all(&program)?;
+        let wanted = texts(&program, &lowered)?;
+        let modules = self.modules(&wanted)?;
 
         let lengths: Vec<usize> =
             program.inputs.iter().map(|(_, b)| program.buffers[*b].meta.bytes()).collect();

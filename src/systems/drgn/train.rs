@@ -159,6 +159,13 @@ impl<'a> Trainer<'a> {
         Program::new(&tape, &outputs, self.plan_options())
     }
 
+    /// The same with a launch for every node.
+    pub fn unfused(&self) -> Result<Program> {
+        let tape = Tape::new();
+        let outputs = self.record(&tape);
+        Program::new(&tape, &outputs, Options { fuse: false, ..self.plan_options() })
+    }
+
     fn plan_options(&self) -> Options {
         Options { precision: self.options.precision, ..Options::default() }
     }

@@ -1,0 +1,6 @@
+//! MDGen (Jing et al., NeurIPS 2024): trajectories of proteins as sequences of frames and torsions.
+
+pub mod output;
+pub mod prepare;
+pub mod split;
+pub mod store;
