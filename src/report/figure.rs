@@ -46,6 +46,15 @@ pub enum Layer {
         y: Vec<f64>,
         across: usize,
     },
+    /// Cells between the edges `x` [n + 1] and `y` [m + 1], coloured by `values` [n, m] on a scale of this range under
+    /// this title; values above it take its last colour, those that are not finite none.
+    Cells {
+        x: Vec<f64>,
+        y: Vec<f64>,
+        values: Vec<f64>,
+        title: String,
+        range: (f64, f64),
+    },
     /// Bars between `edges` [n + 1] of height `counts` [n].
     Bars {
         edges: Vec<f64>,
@@ -240,6 +249,9 @@ impl Figure {
                         Tint::Category { labels, .. } => labels.len(),
                     };
                     x.len() == y.len() && x.len() == tints
+                }
+                Layer::Cells { x, y, values, .. } => {
+                    !x.is_empty() && !y.is_empty() && values.len() == (x.len() - 1) * (y.len() - 1)
                 }
                 Layer::Bars { edges, counts, .. } => edges.len() == counts.len() + 1,
                 Layer::Marks { x, y, labels, .. } => {

@@ -56,6 +56,20 @@ pub(super) fn draw<DB: DrawingBackend>(
             }
             Ok(())
         }
+        Layer::Cells { x, y, values, .. } => {
+            let Some(bar) = &layout.bar else { return Ok(()) };
+            let inside =
+                |(x, y): (f64, f64)| (x.clamp(layout.left, layout.right), y.clamp(layout.top, layout.bottom));
+            for (i, value) in values.iter().enumerate().filter(|(_, v)| v.is_finite()) {
+                let (column, row) = (i / (y.len() - 1), i % (y.len() - 1));
+                let (low, high) = (layout.point(x[column], y[row]), layout.point(x[column + 1], y[row + 1]));
+                let (Some(low), Some(high)) = (low.map(inside), high.map(inside)) else { continue };
+                if high.0 > low.0 && low.1 > high.1 {
+                    canvas.rectangle((low.0, high.1), (high.0, low.1), tinted(&bar.scale, *value), 1.0)?;
+                }
+            }
+            Ok(())
+        }
         Layer::Bars { edges, counts, .. } => {
             for (edge, count) in edges.windows(2).zip(counts).filter(|(_, c)| **c != 0.0) {
                 let (Some(a), Some(b)) = (layout.x.place(edge[0]), layout.x.place(edge[1])) else { continue };

@@ -100,6 +100,7 @@ fn values(figure: &Figure, along_x: bool) -> impl Iterator<Item = f64> + '_ {
                 | Layer::Band { x, .. }
                 | Layer::Scatter { x, .. }
                 | Layer::Hexbin { x, .. }
+                | Layer::Cells { x, .. }
                 | Layer::Marks { x, .. },
                 true,
             ) => Box::new(x.iter().copied()),
@@ -107,6 +108,7 @@ fn values(figure: &Figure, along_x: bool) -> impl Iterator<Item = f64> + '_ {
                 Layer::Line { y, .. }
                 | Layer::Scatter { y, .. }
                 | Layer::Hexbin { y, .. }
+                | Layer::Cells { y, .. }
                 | Layer::Marks { y, .. },
                 false,
             ) => Box::new(y.iter().copied()),
@@ -157,6 +159,11 @@ fn colour_bar(figure: &Figure, count: usize) -> Option<ColourBar> {
             let axis = Axis { range: Some((1.0, most.max(2.0))), log: true, ..Axis::default() };
             let scale = Scale::new(&axis, std::iter::empty(), 0.0);
             Some(ColourBar { ticks: ticks(&axis, &scale, count), scale, title: "count".into() })
+        }
+        Layer::Cells { title, range, .. } => {
+            let axis = Axis { range: Some(*range), ..Axis::default() };
+            let scale = Scale::new(&axis, std::iter::empty(), 0.0);
+            Some(ColourBar { ticks: ticks(&axis, &scale, count), scale, title: title.clone() })
         }
         _ => None,
     })

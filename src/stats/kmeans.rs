@@ -15,6 +15,8 @@ const CHUNK: usize = 8192;
 pub struct KMeans {
     /// [n], cluster of each point, 0-based.
     pub labels: Vec<u32>,
+    /// [k, d], the mean of each cluster; with [`nearest`] further points find their cluster.
+    pub means: Vec<f64>,
     /// [k, d], the data point nearest to each cluster's mean.
     pub centers: Vec<f32>,
     /// [k], which point that is.
@@ -53,11 +55,20 @@ pub fn kmeans(x: Matrix, k: usize, max_iter: usize, seed: u64) -> Result<KMeans>
     order.iter().enumerate().for_each(|(new, &old)| place[old] = new as u32);
     Ok(KMeans {
         labels: last.labels.iter().map(|&l| place[l as usize]).collect(),
+        means: order.iter().flat_map(|&i| &means[i * x.cols()..(i + 1) * x.cols()]).copied().collect(),
         centers: order.iter().flat_map(|&i| x.row(center_indices[i])).copied().collect(),
         counts: order.iter().map(|&i| last.counts[i]).collect(),
         center_indices: order.iter().map(|&i| center_indices[i]).collect(),
         inertia: last.distances.par_chunks(CHUNK).map(sum).collect::<Vec<_>>().iter().sum(),
     })
+}
+
+/// The nearest of `means` [k, d] to each row of `x` [n, d].
+pub fn nearest(x: Matrix, means: &[f64]) -> Result<Vec<u32>> {
+    if means.is_empty() || !means.len().is_multiple_of(x.cols()) {
+        return Err(Error::Shape(format!("{} numbers are not means of {} columns", means.len(), x.cols())));
+    }
+    Ok(assign(x, means).labels)
 }
 
 fn sum(values: &[f32]) -> f64 {

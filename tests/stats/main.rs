@@ -1,10 +1,13 @@
 //! Tests of `kinesome::stats`, one module a file.
 
 mod clustering;
+mod divergence;
+mod markov;
 mod neighbours;
 mod pca;
 mod random;
 mod rank;
+mod tica;
 mod umap;
 
 use kinesome::stats::random::Philox;
