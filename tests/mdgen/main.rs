@@ -2,6 +2,7 @@
 
 mod geometry;
 mod golden;
+mod networks;
 mod prepare;
 mod store;
 mod trajectories;

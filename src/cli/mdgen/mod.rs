@@ -1,6 +1,8 @@
 //! `kinesome mdgen`: trajectories of proteins, learned and generated.
 
 pub mod prepare;
+pub mod simulate;
+pub mod train;
 
 use crate::error::Result;
 use clap::Subcommand;
@@ -16,10 +18,14 @@ pub struct Args {
 #[derive(Subcommand, Debug)]
 pub enum Verb {
     Prepare(prepare::Args),
+    Train(Box<train::Args>),
+    Simulate(simulate::Args),
 }
 
 pub fn run(args: Args) -> Result<()> {
     match args.command {
         Verb::Prepare(args) => prepare::run(args),
+        Verb::Train(args) => train::run(*args),
+        Verb::Simulate(args) => simulate::run(args),
     }
 }

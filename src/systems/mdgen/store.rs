@@ -121,6 +121,10 @@ impl Store {
         self.kinds.len()
     }
 
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Type of each residue.
     pub fn kinds(&self) -> &[usize] {
         &self.kinds
