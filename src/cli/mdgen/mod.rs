@@ -1,5 +1,6 @@
 //! `kinesome mdgen`: trajectories of proteins, learned and generated.
 
+pub mod evaluate;
 pub mod prepare;
 
 use crate::error::Result;
@@ -16,10 +17,12 @@ pub struct Args {
 #[derive(Subcommand, Debug)]
 pub enum Verb {
     Prepare(prepare::Args),
+    Evaluate(evaluate::Args),
 }
 
 pub fn run(args: Args) -> Result<()> {
     match args.command {
         Verb::Prepare(args) => prepare::run(args),
+        Verb::Evaluate(args) => evaluate::run(args),
     }
 }
