@@ -72,7 +72,7 @@ pub fn data_uri(png: &[u8]) -> String {
 }
 
 fn looks_numeric(text: &str) -> bool {
-    text.starts_with(|c: char| c.is_ascii_digit() || "+-−.<>≥≤".contains(c))
+    text.starts_with(|c: char| c.is_ascii_digit() || "+-−–.<>≥≤".contains(c))
 }
 
 impl Page {
@@ -144,6 +144,15 @@ impl Page {
         let mut html = String::from("<div class=\"figures\">\n");
         for (figure, caption) in figures {
             html += &format!("<figure>{}{}</figure>\n", figure.svg()?, caption_of(caption));
+        }
+        Ok(self.add(html + "</div>\n"))
+    }
+
+    /// Small figures without captions, three side by side where there is room.
+    pub fn gallery(&mut self, figures: &[Figure]) -> Result<&mut Self> {
+        let mut html = String::from("<div class=\"figures small\">\n");
+        for figure in figures {
+            html += &format!("<figure>{}</figure>\n", figure.svg()?);
         }
         Ok(self.add(html + "</div>\n"))
     }

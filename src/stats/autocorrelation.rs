@@ -36,7 +36,7 @@ pub fn decorrelation(a: &[f64], lags: usize) -> Option<Vec<f64>> {
     let n = a.len() as f64;
     let sum = a.iter().fold((0.0, 0.0), |(s, c), v| (s + v.sin(), c + v.cos()));
     let rest = (sum.0 / n).powi(2) + (sum.1 / n).powi(2);
-    if !(1.0 - rest > 1e-12) {
+    if rest.is_nan() || rest >= 1.0 - 1e-12 {
         return None;
     }
     Some(angles(a, lags).into_iter().map(|v| (v - rest) / (1.0 - rest)).collect())

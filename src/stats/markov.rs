@@ -107,7 +107,7 @@ impl MarkovModel {
     pub fn from_counts(counts: &DMatrix<f64>, lag: usize) -> Result<Self> {
         let active = largest_connected(counts);
         let inner = DMatrix::from_fn(active.len(), active.len(), |i, j| counts[(active[i], active[j])]);
-        if !(inner.sum() > 0.0) {
+        if inner.sum() <= 0.0 {
             return Err(Error::usage(format!(
                 "Markov model: no state is left and come back to within the trajectory at a lag of {lag} frames; use \
                  a shorter lag, fewer states or a longer trajectory"
@@ -252,7 +252,8 @@ impl<'a> Bridge<'a> {
             let next = (0..n).map(|i| (0..n).map(|j| transition[(i, j)] * arrival[k][j]).sum()).collect();
             arrival.push(next);
         }
-        if !(arrival[steps][start] > 0.0) {
+        let reached = arrival[steps][start];
+        if reached.is_nan() || reached <= 0.0 {
             return Err(Error::usage(format!(
                 "no path of {steps} steps leads from state {start} to state {end}"
             )));

@@ -1,6 +1,7 @@
 //! The program as a user runs it: the real binary, its files, exit codes and messages.
 
 mod bad_input;
+mod evaluate;
 mod help;
 mod interrupt;
 mod reference;

@@ -1,5 +1,6 @@
 //! Molecular dynamics generation: geometry, trajectories and networks against golden arrays and real data.
 
+mod evaluate;
 mod geometry;
 mod golden;
 mod networks;

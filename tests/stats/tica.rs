@@ -44,14 +44,14 @@ fn agrees_with_deeptime() {
 
 #[test]
 fn ornstein_uhlenbeck_has_its_time() {
-    let times = [50.0, 8.0];
+    let times = [50.0f64, 8.0];
     let frames = 200_000;
     let mut rng = Philox::new(11, 0);
     let mut state = [0.0f64; 2];
     let (mut slow, mut mixed) = (Vec::new(), Vec::new());
     for _ in 0..frames {
         for (v, time) in state.iter_mut().zip(times) {
-            let keep = (-1.0 / time as f64).exp();
+            let keep = (-1.0 / time).exp();
             *v = keep * *v + (1.0 - keep * keep).sqrt() * rng.normal();
         }
         slow.push(state[0]);

@@ -1,5 +1,6 @@
 //! `kinesome mdgen`: trajectories of proteins, learned and generated.
 
+pub mod evaluate;
 pub mod prepare;
 pub mod simulate;
 pub mod train;
@@ -20,6 +21,7 @@ pub enum Verb {
     Prepare(prepare::Args),
     Train(Box<train::Args>),
     Simulate(simulate::Args),
+    Evaluate(evaluate::Args),
 }
 
 pub fn run(args: Args) -> Result<()> {
@@ -27,5 +29,6 @@ pub fn run(args: Args) -> Result<()> {
         Verb::Prepare(args) => prepare::run(args),
         Verb::Train(args) => train::run(*args),
         Verb::Simulate(args) => simulate::run(args),
+        Verb::Evaluate(args) => evaluate::run(args),
     }
 }

@@ -3,6 +3,7 @@
 pub mod checkpoint;
 pub mod config;
 pub mod dirichlet;
+pub mod evaluate;
 pub mod generate;
 pub mod model;
 pub mod objective;
