@@ -5,7 +5,7 @@ use kinesome::io::npy::{Array, write_npy};
 use kinesome::stats::random::Philox;
 
 /// Three glycines whose atoms jiggle about two arrangements, as an array of MDGen.
-fn jiggling(path: &Path, frames: usize, seed: u64) {
+pub fn jiggling(path: &Path, frames: usize, seed: u64) {
     let mut rng = Philox::new(seed, 0);
     let mut folded = false;
     let mut numbers = Vec::new();

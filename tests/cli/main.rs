@@ -4,6 +4,7 @@ mod bad_input;
 mod evaluate;
 mod help;
 mod interrupt;
+mod mdgen;
 mod reference;
 mod tools;
 mod training;

@@ -166,7 +166,7 @@ impl Args {
         }
     }
 
-    fn stores(&self, split: &PathBuf) -> Result<Vec<Store>> {
+    fn stores(&self, split: &std::path::Path) -> Result<Vec<Store>> {
         let entries = split::read(split)?;
         entries
             .iter()
