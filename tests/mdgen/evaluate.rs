@@ -272,7 +272,7 @@ fn what_cannot_be_compared_is_said_in_one_line() {
         assert!(!text.contains('\n'), "{text}");
         text
     };
-    let still = vec![atoms[0], atoms[1], atoms[2]].repeat(100);
+    let still = [atoms[0], atoms[1], atoms[2]].repeat(100);
     let text = said(&still, &atoms, options());
     assert!(text.contains("ASA: TICA: all 10 features are constant"), "{text}");
     let text = said(&atoms, &atoms, Options { lag: 400.0, ..options() });
