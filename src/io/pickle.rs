@@ -29,6 +29,8 @@ pub enum Value {
     Tuple(Vec<Value>),
     /// Plain and ordered dictionaries, in the order of the file.
     Dict(Vec<(Value, Value)>),
+    /// Flags as an `argparse.Namespace`; only written: it is read as a dictionary.
+    Namespace(Vec<(Value, Value)>),
     Array(Array),
     /// A PyTorch tensor whose storage lies elsewhere; [`crate::io::torch`] turns it into an array.
     Tensor(TensorRef),
@@ -172,6 +174,7 @@ impl Value {
             Value::List(v) => format!("a list of {}", v.len()),
             Value::Tuple(v) => format!("a tuple of {}", v.len()),
             Value::Dict(_) => "a dict".into(),
+            Value::Namespace(_) => "a namespace".into(),
             Value::Array(a) => format!("an array of {} with shape {:?}", a.data.type_name(), a.shape),
             Value::Tensor(t) => format!("a tensor with shape {:?}", t.shape),
         }
@@ -263,6 +266,11 @@ fn put(
                 put(v, out, tensor)?;
             }
             out.write_all(b"u")
+        }
+        Value::Namespace(entries) => {
+            out.write_all(b"cargparse\nNamespace\n)\x81")?;
+            put(&Value::Dict(entries.clone()), out, tensor)?;
+            out.write_all(b"b")
         }
         Value::Array(a) => put_array(a, out),
         Value::Tensor(t) => tensor(t, out),

@@ -71,15 +71,19 @@ impl Hyena {
             let weight = tape.scope("6", || tape.state("weight", &[width, WIDTH], glorot(WIDTH, width)));
             h = h.matmul_t(weight);
         });
-        let [slow, fast] = SHARES.map(|share| (TARGET.ln() / share).abs());
-        let rate =
-            |c: usize| (slow + (fast - slow) * c as f64 / width.saturating_sub(1).max(1) as f64) as f32;
-        let rates = tape.constant(Tensor::f32(&[width, 1], (0..width).map(rate).collect()));
+        let rates = (0..width).map(|c| decay(c, width) as f32).collect();
+        let rates = tape.constant(Tensor::f32(&[width, 1], rates));
         let away: Vec<f32> =
             lags.iter().skip(first).take(count).map(|lag| -(lag.abs() / last) as f32).collect();
         let away = tape.constant(Tensor::f32(&[away.len()], away));
         h.permute(&[1, 0]) * (rates * away).exp()
     }
+}
+
+/// How fast the filter of channel `c` of `width` falls with the lag as a share of the longest: exp(-decay share).
+pub fn decay(c: usize, width: usize) -> f64 {
+    let [slow, fast] = SHARES.map(|share| (TARGET.ln() / share).abs());
+    slow + (fast - slow) * c as f64 / width.saturating_sub(1).max(1) as f64
 }
 
 fn glorot(input: usize, output: usize) -> Init {

@@ -6,6 +6,7 @@ pub mod domains;
 pub mod elements;
 pub mod frames;
 pub mod geometry;
+pub mod linkage;
 pub mod matching;
 pub mod path;
 pub mod residue;

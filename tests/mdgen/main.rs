@@ -3,6 +3,7 @@
 mod evaluate;
 mod geometry;
 mod golden;
+mod linkage;
 mod networks;
 mod prepare;
 mod store;

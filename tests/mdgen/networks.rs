@@ -8,6 +8,7 @@ use kinesome::device::cpu::Cpu;
 use kinesome::io::npy::Array;
 use kinesome::plan::{Options, Step, Store};
 use kinesome::protein::residue::ATOMS;
+use kinesome::systems::mdgen::checkpoint::{self, Checkpoint};
 use kinesome::systems::mdgen::config::{Config, Task};
 use kinesome::systems::mdgen::generate::velocity_step;
 use kinesome::systems::mdgen::model::Network;
@@ -326,7 +327,7 @@ fn interpolants() {
 #[test]
 fn a_checkpoint_of_the_reference() {
     let file = crate::golden::path("lightning.ckpt");
-    let checkpoint = kinesome::systems::mdgen::checkpoint::Checkpoint::read(&file).expect("a checkpoint");
+    let checkpoint = Checkpoint::read(&file).expect("a checkpoint");
     assert_eq!(checkpoint.config, Config { cond_interval: 1, ..config("sim") });
     assert!(checkpoint.position.is_none());
     let case = Case::new("sim");
@@ -334,6 +335,89 @@ fn a_checkpoint_of_the_reference() {
     checkpoint.load(&file, &case.network, &store, true, true).expect("weights");
     for name in case.store.names() {
         assert_eq!(store.get(&name).expect("a weight"), case.store.get(&name).expect("a weight"), "{name}");
+    }
+}
+
+/// What is exported has the reference's names and fixed arrays, all of them, and is read again.
+#[test]
+fn exported_checkpoints_are_the_references_own() {
+    use kinesome::io::{pickle::Value, torch};
+    let folder = tempfile::tempdir().expect("a folder");
+    for name in NAMES {
+        let case = Case::new(name);
+        let file = folder.path().join(format!("{name}.ckpt"));
+        checkpoint::export(&file, &case.network, &case.store).expect("an export");
+        let tree = torch::read(&file).expect("a checkpoint");
+        let Some(Value::Dict(held)) = tree.get("state_dict") else { panic!("no weights") };
+        let wanted: Vec<&String> = case.weights.keys().filter(|k| k.starts_with("w.")).collect();
+        assert_eq!(held.len(), wanted.len(), "{name}");
+        for key in wanted {
+            let own = format!("model.{}", &key[2..]);
+            let array = tree.get("state_dict").and_then(|d| d.get(&own)).and_then(Value::as_array);
+            let array = array.unwrap_or_else(|| panic!("{name}: {own} is missing"));
+            assert_eq!(array.shape, case.weights[key].shape, "{name}: {own}");
+            close(&own, &array.to_f32(), &case.weights[key].to_f32(), 1e-5);
+        }
+        let read = Checkpoint::read(&file).expect("a checkpoint");
+        assert_eq!(read.config, Config { cond_interval: 1, ..config(name) }, "{name}");
+    }
+    let both_sides = Network::new(&Config { parity: false, ..config("hyena") }).expect("a network");
+    let refused = checkpoint::export(&folder.path().join("no.ckpt"), &both_sides, &Case::new("hyena").store);
+    assert!(refused.is_err_and(|e| e.to_string().contains("--parity")));
+}
+
+/// Gradients of two halves gathered make the update of the whole batch.
+#[test]
+fn gathered_gradients() {
+    let objective = Objective { adam: Adam::default(), clip: Some(1.0), ema: None };
+    let config = Config { num_frames: 4, num_layers: 1, ..config("sim") };
+    let network = Network::new(&config).expect("a network");
+    let record = |store: &Store, tape: &Tape, batch: usize| {
+        let losses = network.training_step(tape, batch, &objective);
+        Step::new(store, tape, &[("total", losses.total)], Options::default()).expect("a step")
+    };
+    let store = || Store::new(Arc::new(Cpu::new()), 3);
+    let atoms: Vec<[[f32; 3]; ATOMS]> = (0..16)
+        .map(|i| std::array::from_fn(|a| [(a * i % 7) as f32, (a + i) as f32 % 5.0, a as f32 * 0.7]))
+        .collect();
+    let window = Window::new(&config, &[0; 4], &atoms).expect("a window");
+    let times = path_feeds(Path::Gvp, &[0.4]);
+    let key = Tensor::i32(&[4], vec![1, 2, 3, 4]);
+    let batch = window::Batch::new(&config, std::slice::from_ref(&window), 1);
+    let schedule = objective.adam.schedule(1).feeds();
+    let mut feeds: Vec<(&str, &Tensor)> = batch.feeds().collect();
+    feeds.extend(times.iter().map(|(name, value)| (*name, value)));
+    feeds.push(("key", &key));
+    let scheduled: Vec<(&str, &Tensor)> = schedule.iter().map(|(name, value)| (*name, value)).collect();
+
+    let plain = store();
+    let tape = Tape::new();
+    record(&plain, &tape, 1).run(&[&feeds[..], &scheduled].concat()).expect("a step");
+
+    let gathering = store();
+    let (one, two) = (Tape::new(), Tape::new());
+    let losses = network.gather_step(&one, 1);
+    let mut gather = Step::new(&gathering, &one, &[("total", losses.total)], Options::default()).expect("a step");
+    network.update_step(&two, &objective);
+    let mut update = Step::new(&gathering, &two, &[], Options::default()).expect("a step");
+    // Twice, to see that sums are forgotten; the first time with no rate.
+    for (times, rate) in [(2, 0.0), (3, 1.0)] {
+        (0..times).for_each(|_| gather.run(&feeds).expect("a step"));
+        let share = Tensor::scalar(1.0 / times as f32);
+        let rate = Tensor::scalar(rate * schedule[0].1.to_f32()[0]);
+        let fed = [("adam.rate", &rate), scheduled[1], scheduled[2], ("share", &share)];
+        update.run(&fed).expect("an update");
+        if times == 2 {
+            for name in gathering.names().iter().filter(|n| n.starts_with("adam.")) {
+                let shape = gathering.get(name).expect("a moment").shape;
+                let none = Tensor::f32(&shape, vec![0.0; shape.iter().product()]);
+                gathering.set(name, &none).expect("a moment");
+            }
+        }
+    }
+    for name in plain.names().iter().filter(|n| !n.contains("adam.")) {
+        let (a, b) = (plain.get(name).expect("a weight"), gathering.get(name).expect("a weight"));
+        close(name, &b.to_f32(), &a.to_f32(), 1e-6);
     }
 }
 

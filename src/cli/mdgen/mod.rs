@@ -1,9 +1,15 @@
 //! `kinesome mdgen`: trajectories of proteins, learned and generated.
 
 pub mod evaluate;
+pub mod export;
+pub mod import;
+pub mod inpaint;
+pub mod interpolate;
 pub mod prepare;
+pub mod sampling;
 pub mod simulate;
 pub mod train;
+pub mod upsample;
 
 use crate::error::Result;
 use clap::Subcommand;
@@ -21,7 +27,12 @@ pub enum Verb {
     Prepare(prepare::Args),
     Train(Box<train::Args>),
     Simulate(simulate::Args),
+    Interpolate(interpolate::Args),
+    Upsample(upsample::Args),
+    Inpaint(inpaint::Args),
     Evaluate(evaluate::Args),
+    Import(import::Args),
+    Export(export::Args),
 }
 
 pub fn run(args: Args) -> Result<()> {
@@ -29,6 +40,11 @@ pub fn run(args: Args) -> Result<()> {
         Verb::Prepare(args) => prepare::run(args),
         Verb::Train(args) => train::run(*args),
         Verb::Simulate(args) => simulate::run(args),
+        Verb::Interpolate(args) => interpolate::run(args),
+        Verb::Upsample(args) => upsample::run(args),
+        Verb::Inpaint(args) => inpaint::run(args),
         Verb::Evaluate(args) => evaluate::run(args),
+        Verb::Import(args) => import::run(args),
+        Verb::Export(args) => export::run(args),
     }
 }

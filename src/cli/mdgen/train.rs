@@ -93,6 +93,9 @@ pub struct Args {
     /// Torsions are not told
     #[arg(long, help_heading = "Network")]
     no_torsion: bool,
+    /// Inpainting: nothing is told of the inner residues' key frames
+    #[arg(long, help_heading = "Network")]
+    design_key_frames: bool,
     /// Path between noise and data: GVP, Linear or VP
     #[arg(long, default_value = "GVP", value_name = "PATH", help_heading = "Network")]
     path_type: String,
@@ -111,6 +114,9 @@ pub struct Args {
     epochs: usize,
     #[arg(long, default_value_t = 8, value_name = "N", help_heading = "Training")]
     batch_size: usize,
+    /// Batches whose gradients make one update
+    #[arg(long, default_value_t = 1, value_name = "N", help_heading = "Training")]
+    accumulate_grad: usize,
     /// Learning rate of Adam
     #[arg(long, default_value_t = 1e-4, help_heading = "Training")]
     lr: f64,
@@ -196,6 +202,7 @@ pub fn run(args: Args) -> Result<()> {
         hyena: args.hyena,
         no_aa_emb: args.no_aa_emb,
         no_torsion: args.no_torsion,
+        design_key_frames: args.design_key_frames,
         path_type: args.path_type.clone(),
         parity: args.parity,
         ..Config::default()
@@ -208,6 +215,7 @@ pub fn run(args: Args) -> Result<()> {
     let settings = Settings {
         epochs: args.epochs,
         batch: args.batch_size,
+        accumulate: args.accumulate_grad,
         repeat: args.repeat,
         objective: Objective { adam, clip: Some(args.grad_clip), ema: args.ema.then_some(args.ema_decay) },
         seed: args.seed,

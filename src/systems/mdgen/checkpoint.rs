@@ -5,8 +5,9 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::config::{Config, Task};
+use super::config::Config;
 use super::model::Network;
+use super::reference;
 use crate::io::npy::Array;
 use crate::io::pickle::Value;
 use crate::io::torch;
@@ -28,9 +29,16 @@ pub struct Position {
     pub step: u64,
     pub seed: u64,
     pub batch: usize,
+    /// Batches of an update.
+    #[serde(default = "one")]
+    pub accumulate: usize,
     /// Windows of an epoch.
     pub windows: usize,
     pub history: Vec<EpochLoss>,
+}
+
+fn one() -> usize {
+    1
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -56,7 +64,8 @@ fn parameters(network: &Network) -> Vec<State> {
     tape.states()
 }
 
-pub fn save(path: &Path, network: &Network, store: &Store, position: &Position) -> Result<()> {
+/// With the `position` of a run that may go on, or without one.
+pub fn save(path: &Path, network: &Network, store: &Store, position: Option<&Position>) -> Result<()> {
     let held = |name: &str| -> Result<Value> {
         let tensor = store.get(name)?;
         Ok(Value::Array(Array::f32(&tensor.shape, tensor.to_f32())?))
@@ -76,16 +85,41 @@ pub fn save(path: &Path, network: &Network, store: &Store, position: &Position) 
     }
     let text =
         |value: serde_json::Result<String>| value.map(Value::str).map_err(|e| Error::usage(e.to_string()));
-    let tree = vec![
-        (Value::str("epoch"), Value::Int(position.epoch as i64)),
-        (Value::str("global_step"), Value::Int(position.step as i64)),
+    let (epoch, step) = position.map_or((0, 0), |p| (p.epoch as i64, p.step as i64));
+    let mut tree = vec![
+        (Value::str("epoch"), Value::Int(epoch)),
+        (Value::str("global_step"), Value::Int(step)),
         (Value::str("state_dict"), Value::Dict(weights)),
         (Value::str("ema"), Value::Dict(average)),
         (Value::str("adam"), Value::Dict(moments)),
         (Value::str("kinesome_config"), text(serde_json::to_string(&network.config))?),
-        (Value::str("kinesome_position"), text(serde_json::to_string(position))?),
     ];
+    if let Some(position) = position {
+        tree.push((Value::str("kinesome_position"), text(serde_json::to_string(position))?));
+    }
     torch::write(path, &Value::Dict(tree))
+}
+
+/// Writes what MDGen's own scripts load: Lightning's form, with the arrays that stand beside the weights there.
+pub fn export(path: &Path, network: &Network, store: &Store) -> Result<()> {
+    reference::check(&network.config)?;
+    let names: Vec<String> = parameters(network).into_iter().map(|state| state.name).collect();
+    let mut weights = vec![];
+    for name in &names {
+        let tensor = store.get(name)?;
+        weights.push((name.clone(), Array::f32(&tensor.shape, tensor.to_f32())?));
+    }
+    weights.extend(reference::buffers(network, &names, |name| store.get(name))?);
+    let weights = weights.into_iter().map(|(name, array)| (Value::str(format!("{PREFIX}{name}")), Value::Array(array)));
+    let tree = vec![
+        ("epoch", Value::Int(0)),
+        ("global_step", Value::Int(0)),
+        ("pytorch-lightning_version", Value::str("2.0.4")),
+        ("state_dict", Value::Dict(weights.collect())),
+        ("hparams_name", Value::str("kwargs")),
+        ("hyper_parameters", Value::Dict(vec![(Value::str("args"), reference::flags(&network.config))])),
+    ];
+    torch::write(path, &Value::Dict(tree.into_iter().map(|(key, value)| (Value::str(key), value)).collect()))
 }
 
 impl Checkpoint {
@@ -95,7 +129,7 @@ impl Checkpoint {
         let config = match json("kinesome_config") {
             Some(text) => serde_json::from_str(text)
                 .map_err(|e| Error::malformed(path, "kinesome_config", e.to_string()))?,
-            None => reference_config(path, &tree)?,
+            None => reference::config(path, &tree)?,
         };
         config.check()?;
         let position = match json("kinesome_position") {
@@ -155,60 +189,4 @@ impl Checkpoint {
         }
         Ok(())
     }
-}
-
-/// The flags of a checkpoint that the reference wrote.
-fn reference_config(path: &Path, tree: &Value) -> Result<Config> {
-    let bad = |why: &str| Error::malformed(path, "hyper_parameters", why);
-    let args =
-        tree.get("hyper_parameters").ok_or_else(|| bad("no MDGen checkpoint: it has no hyper_parameters"))?;
-    let args = args.get("args").unwrap_or(args);
-    let flag = |name: &str| args.get(name).and_then(Value::as_bool).unwrap_or(false);
-    let number = |name: &str, otherwise: usize| -> Result<usize> {
-        match args.get(name) {
-            None | Some(Value::None) => Ok(otherwise),
-            Some(value) => value
-                .as_i64()
-                .and_then(|v| usize::try_from(v).ok())
-                .ok_or_else(|| bad(&format!("`{name}` is no count"))),
-        }
-    };
-    if !flag("prepend_ipa") || flag("no_rope") || flag("abs_time_emb") || flag("interleave_ipa") {
-        return Err(bad(
-            "only networks with prepend_ipa, rotary positions and no other embedding are supported",
-        ));
-    }
-    let interval = number("cond_interval", 0)?;
-    let task = match (flag("inpainting") || flag("design"), flag("tps_condition"), flag("sim_condition")) {
-        (true, ..) => Task::Inpaint,
-        (_, true, _) => Task::Interpolate,
-        (_, _, true) if interval > 0 => Task::Upsample,
-        (_, _, true) => Task::Simulate,
-        _ => return Err(bad("none of sim_condition, tps_condition and inpainting is set")),
-    };
-    let usual = Config::default();
-    let float = |name: &str, otherwise: f64| args.get(name).and_then(Value::as_f64).unwrap_or(otherwise);
-    Ok(Config {
-        task,
-        num_frames: number("num_frames", usual.num_frames)?,
-        crop: number("crop", 256)?,
-        cond_interval: interval.max(1),
-        frame_interval: number("frame_interval", 1)?.max(1),
-        embed_dim: number("embed_dim", usual.embed_dim)?,
-        num_layers: number("num_layers", usual.num_layers)?,
-        mha_heads: number("mha_heads", usual.mha_heads)?,
-        ipa_heads: number("ipa_heads", usual.ipa_heads)?,
-        ipa_head_dim: number("ipa_head_dim", usual.ipa_head_dim)?,
-        ipa_qk: number("ipa_qk", usual.ipa_qk)?,
-        ipa_v: number("ipa_v", usual.ipa_v)?,
-        time_multiplier: float("time_multiplier", usual.time_multiplier),
-        hyena: flag("hyena"),
-        abs_pos_emb: flag("abs_pos_emb"),
-        no_aa_emb: flag("no_aa_emb"),
-        no_torsion: flag("no_torsion"),
-        path_type: args.get("path_type").and_then(Value::as_str).unwrap_or("GVP").into(),
-        alpha_max: float("alpha_max", usual.alpha_max),
-        discrete_loss_weight: float("discrete_loss_weight", usual.discrete_loss_weight),
-        parity: true,
-    })
 }

@@ -52,9 +52,13 @@ pub struct Config {
     pub time_multiplier: f64,
     /// Hyena along time in place of attention.
     pub hyena: bool,
+    /// Frames that Hyena's filters were made for, where windows are shorter; 0: those of a window.
+    pub hyena_longest: usize,
     pub abs_pos_emb: bool,
     pub no_aa_emb: bool,
     pub no_torsion: bool,
+    /// Inpainting: inner residues have the key frames of the nearest outer ones, so that nothing is told of them.
+    pub design_key_frames: bool,
     /// GVP, Linear or VP.
     pub path_type: String,
     pub alpha_max: f64,
@@ -80,9 +84,11 @@ impl Default for Config {
             ipa_v: 8,
             time_multiplier: 100.0,
             hyena: false,
+            hyena_longest: 0,
             abs_pos_emb: true,
             no_aa_emb: false,
             no_torsion: false,
+            design_key_frames: false,
             path_type: "GVP".into(),
             alpha_max: 8.0,
             discrete_loss_weight: 0.5,
@@ -119,6 +125,9 @@ impl Config {
             let (interval, frames) = (self.cond_interval, self.num_frames);
             return bad(format!("--cond-interval {interval} does not fit into {frames} frames"));
         }
+        if self.design_key_frames && self.task != Task::Inpaint {
+            return bad("--design-key-frames goes with --inpainting".into());
+        }
         if self.alpha_max.is_nan() || self.alpha_max <= 1.0 {
             return bad(format!("--alpha-max {} has to be above 1", self.alpha_max));
         }
@@ -127,6 +136,11 @@ impl Config {
 
     pub fn path(&self) -> Result<Path> {
         Path::from_name(&self.path_type)
+    }
+
+    /// The longest window of this network; with attention there is none.
+    pub fn longest(&self) -> usize {
+        self.num_frames.max(self.hyena_longest)
     }
 
     /// Numbers of a token: an offset from each key frame, and the torsions.

@@ -24,8 +24,6 @@ pub struct Generator {
     batch: usize,
     solver: Solver,
     seed: u64,
-    /// Windows sampled so far: every one has noise of its own.
-    drawn: u64,
     pub effort: Effort,
 }
 
@@ -57,9 +55,10 @@ impl Generator {
                 config.task
             )));
         }
+        config.hyena_longest = held.config.longest();
         config.num_frames = frames.unwrap_or(config.num_frames);
-        if config.hyena && config.num_frames > held.config.num_frames {
-            let most = held.config.num_frames;
+        let most = held.config.longest();
+        if config.hyena && config.num_frames > most {
             return Err(Error::usage(format!(
                 "a network with --hyena makes windows of at most {most} frames"
             )));
@@ -69,16 +68,21 @@ impl Generator {
         held.load(checkpoint, &Network::new(&held.config)?, &store, true, false)?;
         let step = velocity_step(&network, &store, batch.max(1))?;
         let batch = batch.max(1);
-        Ok(Generator { network, step, batch, solver, seed, drawn: 0, effort: Effort::default() })
+        Ok(Generator { network, step, batch, solver, seed, effort: Effort::default() })
     }
 
     pub fn config(&self) -> &Config {
         &self.network.config
     }
 
-    /// A window for each of `known`, at most as many as a batch; what is given of them comes out as it went in,
-    /// unless `parity`.
-    pub fn windows(&mut self, known: &[Window]) -> Result<Vec<Sample>> {
+    pub fn batch(&self) -> usize {
+        self.batch
+    }
+
+    /// A window for each of `known`, at most as many as a batch, each with the noise of its own stream; what is given
+    /// of them comes out as it went in, unless `parity`.
+    pub fn windows(&mut self, known: &[Window], streams: &[u64]) -> Result<Vec<Sample>> {
+        let Some(&stream) = streams.first() else { return Ok(vec![]) };
         let config = self.network.config.clone();
         let [t, l, d] = [config.num_frames, config.crop, config.token()];
         let design = config.task == Task::Inpaint;
@@ -87,9 +91,9 @@ impl Generator {
         let feeds: Vec<(&str, &Tensor)> = batch.feeds().collect();
         let mut first = Some(feeds);
         let mut start = Vec::with_capacity(self.batch * t * l * wide);
-        for _ in 0..self.batch {
-            let mut philox = Philox::new(self.seed, 0x6d64_0000_0000_0000 | self.drawn);
-            self.drawn += 1;
+        for i in 0..self.batch {
+            let own = streams.get(i).unwrap_or(&stream);
+            let mut philox = Philox::new(self.seed, 0x6d64_0000_0000_0000 | own);
             let types: Vec<f32> =
                 (0..l).flat_map(|_| dirichlet::draw(None, 1.0, &mut philox)).map(|v| v as f32).collect();
             for at in 0..t * l {
@@ -133,7 +137,8 @@ impl Generator {
             Ok(all)
         };
         let path = config.path()?;
-        let (states, effort) = self.solver.run(start, &[1.0], path, &mut field)?;
+        let solver = self.solver.with_noise(self.seed, stream);
+        let (states, effort) = solver.run(start, &[1.0], path, &mut field)?;
         self.effort.evaluations += effort.evaluations;
         let last = &states[0];
         known

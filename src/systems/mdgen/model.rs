@@ -18,7 +18,7 @@ use crate::tensor::{DType, Tensor};
 
 /// Sines and cosines of the interpolation time.
 const TIME_FEATURES: usize = 256;
-const ROTARY_BASE: f64 = 10_000.0;
+pub(super) const ROTARY_BASE: f64 = 10_000.0;
 
 /// What the network is told besides the noisy tokens. B windows of T frames of L residues.
 #[derive(Clone, Copy)]
@@ -279,8 +279,7 @@ impl Network {
         let over_time = modulation.apply(3, norm(h)).permute(&[0, 2, 1, 3]);
         let over_time = over_time.reshape(&[batch * residues, frames, width]);
         let y = if self.config.hyena {
-            let Config { num_frames, parity, .. } = self.config;
-            Hyena { longest: num_frames, parity }.record("mha_t", over_time)
+            Hyena { longest: self.config.longest(), parity: self.config.parity }.record("mha_t", over_time)
         } else {
             let masks = mask.reshape(&[batch, residues, 1]).expand(&[batch, residues, frames]);
             self.attention("mha_t", over_time, masks.reshape(&[batch * residues, frames]))
@@ -294,7 +293,7 @@ impl Network {
 }
 
 /// Sines, then cosines, of each residue's number: `[L, C]`.
-fn positions(residues: usize, width: usize) -> Tensor {
+pub(super) fn positions(residues: usize, width: usize) -> Tensor {
     let half = width / 2;
     let value = |at: usize| {
         let (residue, i) = (at / width, at % width);

@@ -4,7 +4,7 @@ use super::dirichlet::TYPES;
 use super::model::{Conditions, Network};
 use super::transport::Path;
 use crate::ops::random::{Distribution, Random};
-use crate::tape::{Tape, Var};
+use crate::tape::{Init, Tape, Var};
 use crate::tensor::{DType, Tensor};
 use crate::train::{Adam, clip_by_norm, ema};
 
@@ -15,6 +15,35 @@ pub struct Objective {
     pub clip: Option<f32>,
     /// Decay of the moving average of the weights.
     pub ema: Option<f32>,
+}
+
+impl Objective {
+    /// Records what becomes of parameters (name and value) with these gradients.
+    #[track_caller]
+    fn update<'t>(&self, tape: &'t Tape, parameters: &[(String, Var<'t>)], gradients: Vec<Var<'t>>) {
+        let gradients = match self.clip {
+            Some(most) => clip_by_norm(tape, &gradients, most),
+            None => gradients,
+        };
+        self.adam.record(tape, parameters, &gradients);
+        if let Some(decay) = self.ema {
+            ema(tape, parameters, decay);
+        }
+    }
+}
+
+/// Normal noise by the input `key`.
+#[track_caller]
+fn drawn_noise<'t>(tape: &'t Tape, shape: &[usize]) -> Var<'t> {
+    let key = tape.input("key", &[4], DType::I32);
+    let normal = Random { distribution: Distribution::Normal, shape: shape.to_vec(), stream: 0 };
+    tape.special(normal, &[key])
+}
+
+/// The sum of a parameter's gradients.
+#[track_caller]
+fn gathered<'t>(tape: &'t Tape, name: &str, value: Var<'t>) -> Var<'t> {
+    tape.state_of(&format!("gathered.{name}"), value.meta(), Init::Zeros)
 }
 
 /// Recorded losses: the mean over the batch, and its parts where there are two.
@@ -90,11 +119,7 @@ impl Network {
     /// A training step; more inputs: the random `key`, and what the optimiser's schedule feeds.
     #[track_caller]
     pub fn training_step<'t>(&self, tape: &'t Tape, batch: usize, objective: &Objective) -> Losses<'t> {
-        self.training_step_with(tape, batch, objective, |shape| {
-            let key = tape.input("key", &[4], DType::I32);
-            let normal = Random { distribution: Distribution::Normal, shape: shape.to_vec(), stream: 0 };
-            tape.special(normal, &[key])
-        })
+        self.training_step_with(tape, batch, objective, |shape| drawn_noise(tape, shape))
     }
 
     /// As [`Network::training_step`] with noise from elsewhere.
@@ -109,15 +134,38 @@ impl Network {
         let losses = self.losses(tape, batch, noise);
         let parameters = self.parameters(tape);
         let values: Vec<Var<'t>> = parameters.iter().map(|p| p.1).collect();
-        let mut gradients = tape.grad(losses.total, &values);
-        if let Some(most) = objective.clip {
-            gradients = clip_by_norm(tape, &gradients, most);
-        }
-        objective.adam.record(tape, &parameters, &gradients);
-        if let Some(decay) = objective.ema {
-            ema(tape, &parameters, decay);
+        let gradients = tape.grad(losses.total, &values);
+        objective.update(tape, &parameters, gradients);
+        losses
+    }
+
+    /// The part of a training step that adds its gradients to those of batches before it.
+    #[track_caller]
+    pub fn gather_step<'t>(&self, tape: &'t Tape, batch: usize) -> Losses<'t> {
+        let losses = self.losses(tape, batch, |shape| drawn_noise(tape, shape));
+        let parameters = self.parameters(tape);
+        let values: Vec<Var<'t>> = parameters.iter().map(|p| p.1).collect();
+        for ((name, value), gradient) in parameters.iter().zip(tape.grad(losses.total, &values)) {
+            let sum = gathered(tape, name, *value);
+            tape.assign(sum, sum + gradient);
         }
         losses
+    }
+
+    /// The part that moves the parameters by what was gathered, times the input `share`, and forgets it.
+    #[track_caller]
+    pub fn update_step(&self, tape: &Tape, objective: &Objective) {
+        let declared = Tape::new();
+        self.declare(&declared);
+        let parameters: Vec<(String, Var)> = declared
+            .states()
+            .into_iter()
+            .map(|state| (state.name.clone(), tape.state_of(&state.name, state.meta, state.init)))
+            .collect();
+        let share = tape.input("share", &[], DType::F32);
+        let sums: Vec<Var> = parameters.iter().map(|(name, value)| gathered(tape, name, *value)).collect();
+        objective.update(tape, &parameters, sums.iter().map(|&sum| sum * share).collect());
+        sums.iter().for_each(|&sum| tape.assign(sum, tape.scalar(0.0).expand(&sum.meta().shape)));
     }
 
     /// Every parameter recorded so far, and its value.

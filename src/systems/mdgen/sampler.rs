@@ -24,6 +24,7 @@ pub enum Solver {
     Sde {
         steps: usize,
         seed: u64,
+        stream: u64,
     },
 }
 
@@ -45,6 +46,14 @@ impl<F: FnMut(&[f32], f64) -> Result<Vec<f32>>> Field for F {
 }
 
 impl Solver {
+    /// With noise of this seed and stream, where the solver draws any.
+    pub fn with_noise(self, seed: u64, stream: u64) -> Solver {
+        match self {
+            Solver::Sde { steps, .. } => Solver::Sde { steps, seed, stream },
+            other => other,
+        }
+    }
+
     pub fn check(&self) -> Result<()> {
         match *self {
             Solver::Euler { steps } | Solver::Heun { steps } | Solver::Sde { steps, .. } if steps == 0 => {
@@ -83,8 +92,8 @@ impl Solver {
                 let second = counted.velocity(&moved(x, &[(h, &first)])?, t + h)?;
                 moved(x, &[(0.5 * h, &first), (0.5 * h, &second)])
             })?,
-            Solver::Sde { steps, seed } => {
-                let mut philox = Philox::new(seed, 0x7364_6500);
+            Solver::Sde { steps, seed, stream } => {
+                let mut philox = Philox::new(seed, 0x7364_0000_0000_0000 | stream);
                 fixed(x, steps, times, |x, t, h| {
                     let v = counted.velocity(x, t)?;
                     // The score is singular where the noise is all (t = 0) or none (t = 1).

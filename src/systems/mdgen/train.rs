@@ -23,6 +23,8 @@ use crate::{Error, Result, interrupt};
 pub struct Settings {
     pub epochs: usize,
     pub batch: usize,
+    /// Batches whose gradients make one update.
+    pub accumulate: usize,
     /// Windows of each trajectory in an epoch.
     pub repeat: usize,
     pub objective: Objective,
@@ -93,9 +95,9 @@ impl<'a> Trainer<'a> {
                 )));
             }
         }
-        if trajectories.is_empty() || settings.batch == 0 || settings.repeat == 0 {
+        if trajectories.is_empty() || [settings.batch, settings.repeat, settings.accumulate].contains(&0) {
             return Err(Error::usage(
-                "training needs a trajectory, a batch of at least 1 and --repeat of at least 1",
+                "training needs a trajectory, and --batch-size, --repeat and --accumulate-grad of at least 1",
             ));
         }
         let position = Position {
@@ -103,6 +105,7 @@ impl<'a> Trainer<'a> {
             step: 0,
             seed: settings.seed,
             batch: settings.batch,
+            accumulate: settings.accumulate,
             windows: trajectories.len() * settings.repeat,
             history: vec![],
         };
@@ -139,6 +142,7 @@ impl<'a> Trainer<'a> {
         for (what, same) in [
             ("--seed", held.seed == self.position.seed),
             ("--batch-size", held.batch == self.position.batch),
+            ("--accumulate-grad", held.accumulate == self.position.accumulate),
             ("set of trajectories or --repeat", held.windows == self.position.windows),
         ] {
             if !same {
@@ -156,7 +160,11 @@ impl<'a> Trainer<'a> {
     }
 
     fn record<'t>(&self, tape: &'t Tape) -> Vec<(&'static str, Var<'t>)> {
-        let losses = self.network.training_step(tape, self.settings.batch, &self.settings.objective);
+        let size = self.settings.batch;
+        let losses = match self.settings.accumulate {
+            1 => self.network.training_step(tape, size, &self.settings.objective),
+            _ => self.network.gather_step(tape, size),
+        };
         vec![("total", losses.total)]
     }
 
@@ -207,7 +215,9 @@ impl<'a> Trainer<'a> {
         let tape = Tape::new();
         let outputs = self.record(&tape);
         let mut step = Step::new(&self.store, &tape, &outputs, self.options())?;
+        let mut update = self.updating()?;
         let mut look = self.looking()?;
+        let updates = self.position.windows.div_ceil(self.settings.batch).div_ceil(self.settings.accumulate);
         while self.position.epoch < self.settings.epochs {
             let epoch = self.position.epoch + 1;
             let windows = self.position.windows;
@@ -216,6 +226,7 @@ impl<'a> Trainer<'a> {
             let started = Instant::now();
             let (mut done, mut sum) = (0, 0.0);
             let mut steps = self.position.step;
+            let (mut updated, mut gathered) = ((self.position.epoch * updates) as u64, 0);
             prefetch(
                 &order,
                 self.settings.batch,
@@ -224,11 +235,30 @@ impl<'a> Trainer<'a> {
                     interrupt::check()?;
                     steps += 1;
                     let key = random_key(self.settings.seed, steps);
-                    let schedule = self.settings.objective.adam.schedule(steps).feeds();
+                    gathered += 1;
+                    let full = gathered == self.settings.accumulate || done + indices.len() == windows;
+                    updated += u64::from(full);
+                    let schedule = self.settings.objective.adam.schedule(updated).feeds();
                     let mut feeds: Vec<(&str, &Tensor)> = prepared.batch.feeds().collect();
-                    feeds.extend(prepared.extra.iter().chain(&schedule).map(|(name, value)| (*name, value)));
+                    feeds.extend(prepared.extra.iter().map(|(name, value)| (*name, value)));
                     feeds.push(("key", &key));
-                    step.run(&feeds)?;
+                    let scheduled = schedule.iter().map(|(name, value)| (*name, value));
+                    match &mut update {
+                        None => {
+                            feeds.extend(scheduled);
+                            step.run(&feeds)?;
+                        }
+                        Some(update) => {
+                            step.run(&feeds)?;
+                            if full {
+                                let share = Tensor::scalar(1.0 / gathered as f32);
+                                update.run(&scheduled.chain([("share", &share)]).collect::<Vec<_>>())?;
+                            }
+                        }
+                    }
+                    if full {
+                        gathered = 0;
+                    }
                     sum += step.number("total")? as f64 * indices.len() as f64;
                     done += indices.len();
                     if !sum.is_finite() {
@@ -268,7 +298,17 @@ impl<'a> Trainer<'a> {
     }
 
     fn save(&self, path: &Path) -> Result<()> {
-        checkpoint::save(path, &self.network, &self.store, &self.position)
+        checkpoint::save(path, &self.network, &self.store, Some(&self.position))
+    }
+
+    /// The step that moves the parameters by gathered gradients, where several batches make one update.
+    fn updating(&self) -> Result<Option<Step>> {
+        if self.settings.accumulate == 1 {
+            return Ok(None);
+        }
+        let tape = Tape::new();
+        self.network.update_step(&tape, &self.settings.objective);
+        Step::new(&self.store, &tape, &[], self.options()).map(Some)
     }
 
     /// A step that only looks: losses without any change.

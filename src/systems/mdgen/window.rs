@@ -57,8 +57,14 @@ impl Window {
         all_kinds.resize(l, UNKNOWN);
         let first = if config.parity { FirstPhi::ThroughOrigin } else { FirstPhi::Zero };
         let turns = torsions(&all_kinds, &padded, first)?;
-        let start = frames.steps(l, 0, 1);
-        let end = frames.steps(l, t - 1, t);
+        let key = |step: usize| {
+            let mut key = frames.steps(l, step, step + 1);
+            if config.design_key_frames {
+                hide_inner(&mut key, residues);
+            }
+            key
+        };
+        let (start, end) = (key(0), key(t - 1));
         let mut keys = vec![frames.offsets_from(&start)?];
         if config.task.key_frames() == 2 {
             keys.push(frames.offsets_from(&end)?);
@@ -125,6 +131,15 @@ impl Window {
         }
         let start = self.start.steps(residues, 0, 1);
         place_atoms(&kinds[..residues], &Frames::from_offsets(&start, &offsets)?, &turns)
+    }
+}
+
+/// Gives the inner residues of a key frame the frames of the nearer end of the chain.
+fn hide_inner(key: &mut Frames, residues: usize) {
+    for residue in 1..residues.saturating_sub(1) {
+        let outer = if 2 * residue < residues { 0 } else { residues - 1 };
+        key.rotations[residue] = key.rotations[outer];
+        key.translations[residue] = key.translations[outer];
     }
 }
 
