@@ -7,4 +7,4 @@ pub mod optimiser;
 
 pub use batches::{epoch_order, prefetch};
 pub use loss_scale::LossScale;
-pub use optimiser::{Adam, Schedule, clip_by_norm, ema};
+pub use optimiser::{Adam, Schedule, clip_by_norm, ema, half_cosine};

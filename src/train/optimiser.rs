@@ -60,6 +60,13 @@ impl Adam {
     }
 }
 
+/// The share of the learning rate for update `step` (from 1) of `steps`: it falls to 0 along half a cosine
+/// (Loshchilov and Hutter 2017).
+pub fn half_cosine(step: u64, steps: u64) -> f64 {
+    let done = (step.saturating_sub(1) as f64 / steps.max(1) as f64).min(1.0);
+    0.5 * (1.0 + (std::f64::consts::PI * done).cos())
+}
+
 pub struct Schedule {
     pub rate: f32,
     pub bias: f32,

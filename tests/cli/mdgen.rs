@@ -101,6 +101,10 @@ fn trained(at: &std::path::Path, task: &[&str], out: &str, frames: &str) {
     succeeds(at, &[&words[..], task, &["-o", out, "--epochs", "1"]].concat());
 }
 
+fn with<'a>(words: &[&'a str], more: &[&'a str]) -> Vec<&'a str> {
+    [words, more].concat()
+}
+
 const FEW: [&str; 6] = ["--data-dir", ".", "--split", "split.csv", "--sampler", "euler"];
 
 fn frames(at: &std::path::Path, name: &str) -> usize {
@@ -114,31 +118,36 @@ fn paths_between_frames_and_between_states() {
     jiggling(&at.join("GGG.npy"), 600, 1);
     trained(at, &["--tps-condition"], "run", "5");
     let words = [&["mdgen", "interpolate", "--sim-ckpt", "run/last.ckpt", "--steps", "3"], &FEW[..]].concat();
-    let ask = |more: &[&str]| [&words[..], more].concat();
-    succeeds(at, &ask(&["--frames", "3", "17", "--num-paths", "3", "--batch-size", "2", "--repair", "-o", "fixed"]));
+    succeeds(
+        at,
+        &with(
+            &words,
+            &["--frames", "3", "17", "--num-paths", "3", "--batch-size", "2", "--repair", "-o", "fixed"],
+        ),
+    );
     assert_eq!(frames(at, "fixed/GGG_2.xtc"), 5);
     // The ends are the frames that were asked for: the same in every path, since each is superposed on its first.
     let read = |name: &str| std::fs::read(at.join(name)).unwrap();
     assert_eq!(read("fixed/GGG_0.pdb"), read("fixed/GGG_2.pdb"));
     assert_ne!(read("fixed/GGG_0.xtc"), read("fixed/GGG_2.xtc"));
     let states = ["--timestep", "1", "--lag", "10", "--clusters", "20", "--states", "3"];
-    let said = succeeds(at, &ask(&[&states[..], &["--num-paths", "4", "-o", "paths"]].concat()));
+    let said = succeeds(at, &with(&words, &[&states[..], &["--num-paths", "4", "-o", "paths"]].concat()));
     assert!(said.contains("chain broken in"), "{said}");
     let json: serde_json::Value = serde_json::from_slice(&read("paths/GGG.json")).unwrap();
     assert_eq!(json["paths"].as_array().unwrap().len(), 4);
     assert!(json["states"][0].as_u64().unwrap() >= 1);
     // A stopped run goes on; what is there stays.
     std::fs::write(at.join("paths/GGG_0.xtc"), "kept").unwrap();
-    succeeds(at, &ask(&[&states[..], &["--num-paths", "4", "-o", "paths", "--resume"]].concat()));
+    succeeds(at, &with(&words, &[&states[..], &["--num-paths", "4", "-o", "paths", "--resume"]].concat()));
     assert_eq!(read("paths/GGG_0.xtc"), b"kept");
     for (more, part) in [
         (&["--frames", "3", "9999", "-o", "x"][..], "there is no frame 9999"),
-        (&["--between", "1", "9", "--timestep", "1", "--lag", "10", "-o", "x"], "no frame in state 9"),
+        (&["--between", "1", "9", "--timestep", "1", "--lag", "10", "--states", "3", "-o", "x"], "no frame in state 9"),
         (&["--between", "2", "2", "-o", "x"], "two different states"),
         (&["--num-paths", "0", "-o", "x"], "--num-paths"),
         (&["--lag", "15", "-o", "x"], "--lag"),
     ] {
-        let said = fails(at, &ask(more));
+        let said = fails(at, &with(&words, more));
         assert!(said.contains(part), "`{part}` is not in: {said}");
     }
     let said = fails(at, &[&SIMULATE[..], &["-o", "out"]].concat());
@@ -150,10 +159,13 @@ fn upsampled_trajectories_pass_through_stored_frames() {
     let folder = chain();
     let at = folder.path();
     trained(at, &["--sim-condition", "--cond-interval", "3"], "run", "7");
-    let words = [&["mdgen", "upsample", "--sim-ckpt", "run/last.ckpt", "--steps", "2", "-o", "fine"], &FEW[..]];
+    let words =
+        [&["mdgen", "upsample", "--sim-ckpt", "run/last.ckpt", "--steps", "2", "-o", "fine"], &FEW[..]];
     let words = words.concat();
     succeeds(at, &[&words[..], &["--stored-frames", "10", "--batch-size", "2"]].concat());
     assert_eq!(frames(at, "fine/GGG.xtc"), 28);
+    succeeds(at, &[&words[..], &["--stored-interval", "7"]].concat());
+    assert_eq!(frames(at, "fine/GGG.xtc"), 25);
     let json = std::fs::read_to_string(at.join("fine/GGG.json")).unwrap();
     assert!(json.contains("clashing"), "{json}");
     let said = fails(at, &[&words[..], &["--stored-frames", "2"]].concat());
@@ -167,7 +179,8 @@ fn designs_and_their_sequences() {
     let folder = chain();
     let at = folder.path();
     trained(at, &["--inpainting", "--no-aa-emb", "--no-torsion", "--design-key-frames"], "run", "6");
-    let words = [&["mdgen", "inpaint", "--sim-ckpt", "run/last.ckpt", "--steps", "3", "-o", "designs"], &FEW[..]];
+    let words =
+        [&["mdgen", "inpaint", "--sim-ckpt", "run/last.ckpt", "--steps", "3", "-o", "designs"], &FEW[..]];
     let words = words.concat();
     succeeds(at, &[&words[..], &["--random-start-idx", "--num-designs", "3"]].concat());
     let fasta = std::fs::read_to_string(at.join("designs/GGG.fasta")).unwrap();
@@ -183,7 +196,8 @@ fn several_samples_of_a_hyena_network_in_shorter_windows() {
     let folder = chain();
     let at = folder.path();
     trained(at, &["--sim-condition", "--hyena", "--accumulate-grad", "2"], "run", "6");
-    let words = [&SIMULATE[..], &["--sampler", "sde", "--steps", "3", "-o", "out", "--num-frames", "4"]].concat();
+    let words =
+        [&SIMULATE[..], &["--sampler", "sde", "--steps", "3", "-o", "out", "--num-frames", "4"]].concat();
     succeeds(at, &[&words[..], &["--num-samples", "3", "--batch-size", "2", "--start-frame", "7"]].concat());
     // The second window begins with the last frame of the first.
     assert_eq!(frames(at, "out/GGG_2.xtc"), 7);

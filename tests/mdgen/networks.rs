@@ -397,7 +397,8 @@ fn gathered_gradients() {
     let gathering = store();
     let (one, two) = (Tape::new(), Tape::new());
     let losses = network.gather_step(&one, 1);
-    let mut gather = Step::new(&gathering, &one, &[("total", losses.total)], Options::default()).expect("a step");
+    let mut gather =
+        Step::new(&gathering, &one, &[("total", losses.total)], Options::default()).expect("a step");
     network.update_step(&two, &objective);
     let mut update = Step::new(&gathering, &two, &[], Options::default()).expect("a step");
     // Twice, to see that sums are forgotten; the first time with no rate.

@@ -56,7 +56,8 @@ pub fn run(args: Args) -> Result<()> {
             continue;
         }
         let config = generator.config();
-        let starts = starts(&args, molecule, (config.num_frames - 1) * config.frame_interval, config.frame_interval)?;
+        let starts =
+            starts(&args, molecule, (config.num_frames - 1) * config.frame_interval, config.frame_interval)?;
         let mut progress = Progress::new(name, "designs");
         let mut designs = Vec::with_capacity(starts.len());
         for batch in starts.chunks(generator.batch()) {
@@ -87,7 +88,8 @@ fn starts(args: &Args, molecule: &Molecule, span: usize, interval: usize) -> Res
     let from: Vec<usize> = if args.random_start_idx {
         (0..frames - span).collect()
     } else {
-        let landscape = Landscape::of(&molecule.store, args.choice.stored_step(interval), &args.choice.options())?;
+        let landscape =
+            Landscape::of(&molecule.store, args.choice.stored_step(interval), &args.choice.options())?;
         let pair = match args.choice.between()? {
             Some(pair) => pair,
             None => landscape.pair(false)?,

@@ -88,7 +88,8 @@ fn ends(args: &Args, molecule: &Molecule, interval: usize) -> Result<Ends> {
         }
         return Ok((None, vec![(*from, *to); args.num_paths]));
     }
-    let landscape = Landscape::of(&molecule.store, args.choice.stored_step(interval), &args.choice.options())?;
+    let landscape =
+        Landscape::of(&molecule.store, args.choice.stored_step(interval), &args.choice.options())?;
     let pair = match args.choice.between()? {
         Some(pair) => pair,
         None => landscape.pair(true)?,

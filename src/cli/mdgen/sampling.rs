@@ -145,8 +145,15 @@ impl Sampling {
             return Err(Error::usage(format!("{} lists no {unknown}", self.split.display())));
         }
         let device = device::open(&self.device)?;
-        let generator =
-            Generator::open(&self.sim_ckpt, device, task, self.num_frames, self.batch_size, solver, self.seed)?;
+        let generator = Generator::open(
+            &self.sim_ckpt,
+            device,
+            task,
+            self.num_frames,
+            self.batch_size,
+            solver,
+            self.seed,
+        )?;
         let wanted = entries.into_iter().enumerate();
         let wanted = wanted.filter(|(_, e)| self.pdb_id.is_empty() || self.pdb_id.contains(&e.name));
         let molecules: Result<Vec<Molecule>> = wanted
@@ -162,9 +169,7 @@ impl Sampling {
                 Ok(Molecule { entry, line: line as u64, store })
             })
             .collect();
-        let molecules = molecules?;
-        atomic::folder(&self.out)?;
-        Ok((generator, molecules))
+        Ok((generator, molecules?))
     }
 
     pub fn seed(&self) -> u64 {
@@ -186,6 +191,7 @@ impl Sampling {
 
     /// A trajectory to fill, `NAME.xtc` with `NAME.pdb`, with a frame every `step` ps.
     pub fn begin(&self, name: &str, kinds: &[usize], step: f32) -> Result<Written> {
+        atomic::folder(&self.out)?;
         let path = self.file(&format!("{name}.xtc"));
         let writer = ChainWriter::create(&path, kinds, step)?;
         Ok(Written { writer, path, kinds: kinds.to_vec(), repair: self.repair, windows: vec![] })

@@ -120,6 +120,9 @@ pub struct Args {
     /// Learning rate of Adam
     #[arg(long, default_value_t = 1e-4, help_heading = "Training")]
     lr: f64,
+    /// Let the learning rate fall to 0 along half a cosine
+    #[arg(long, help_heading = "Training")]
+    cosine: bool,
     /// AdamW, with a decay of 0.01
     #[arg(long = "adamW", help_heading = "Training")]
     adam_w: bool,
@@ -218,6 +221,7 @@ pub fn run(args: Args) -> Result<()> {
         accumulate: args.accumulate_grad,
         repeat: args.repeat,
         objective: Objective { adam, clip: Some(args.grad_clip), ema: args.ema.then_some(args.ema_decay) },
+        cosine: args.cosine,
         seed: args.seed,
         checkpoint: args.ckpt_freq,
         validate: args.val_epoch_freq,

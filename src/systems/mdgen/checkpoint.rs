@@ -110,7 +110,8 @@ pub fn export(path: &Path, network: &Network, store: &Store) -> Result<()> {
         weights.push((name.clone(), Array::f32(&tensor.shape, tensor.to_f32())?));
     }
     weights.extend(reference::buffers(network, &names, |name| store.get(name))?);
-    let weights = weights.into_iter().map(|(name, array)| (Value::str(format!("{PREFIX}{name}")), Value::Array(array)));
+    let weights =
+        weights.into_iter().map(|(name, array)| (Value::str(format!("{PREFIX}{name}")), Value::Array(array)));
     let tree = vec![
         ("epoch", Value::Int(0)),
         ("global_step", Value::Int(0)),

@@ -83,7 +83,10 @@ pub fn flags(config: &Config) -> Value {
         ("inpainting", task(Task::Inpaint)),
         ("design", task(Task::Inpaint)),
         ("cond_interval", if upsampling { whole(config.cond_interval) } else { Value::None }),
-        ("frame_interval", if config.frame_interval > 1 { whole(config.frame_interval) } else { Value::None }),
+        (
+            "frame_interval",
+            if config.frame_interval > 1 { whole(config.frame_interval) } else { Value::None },
+        ),
         ("num_frames", whole(config.num_frames)),
         ("crop", whole(config.crop)),
         ("embed_dim", whole(config.embed_dim)),
@@ -109,24 +112,59 @@ pub fn flags(config: &Config) -> Value {
         ("run_name", Value::str("default")),
     ];
     let off = [
-        "validate", "overfit", "overfit_peptide", "overfit_frame", "no_validate", "wandb", "grad_checkpointing", "adamW",
-        "ema", "atlas", "copy_frames", "no_pad", "short_md", "no_design_torsion", "supervise_no_torsions",
-        "supervise_all_torsions", "no_offsets", "no_frames", "no_rope", "interleave_ipa", "abs_time_emb", "oracle",
-        "allow_nan_cfactor", "dynamic_mpnn", "mpnn",
+        "validate",
+        "overfit",
+        "overfit_peptide",
+        "overfit_frame",
+        "no_validate",
+        "wandb",
+        "grad_checkpointing",
+        "adamW",
+        "ema",
+        "atlas",
+        "copy_frames",
+        "no_pad",
+        "short_md",
+        "no_design_torsion",
+        "supervise_no_torsions",
+        "supervise_all_torsions",
+        "no_offsets",
+        "no_frames",
+        "no_rope",
+        "interleave_ipa",
+        "abs_time_emb",
+        "oracle",
+        "allow_nan_cfactor",
+        "dynamic_mpnn",
+        "mpnn",
     ];
     let counts = [
-        ("num_workers", 4), ("epochs", 100), ("val_repeat", 1), ("inference_batches", 0), ("batch_size", 8),
-        ("val_epoch_freq", 1), ("designability_freq", 1), ("print_freq", 100), ("ckpt_freq", 1), ("accumulate_grad", 1),
+        ("num_workers", 4),
+        ("epochs", 100),
+        ("val_repeat", 1),
+        ("inference_batches", 0),
+        ("batch_size", 8),
+        ("val_epoch_freq", 1),
+        ("designability_freq", 1),
+        ("print_freq", 100),
+        ("ckpt_freq", 1),
+        ("accumulate_grad", 1),
     ];
     let floats = [
-        ("grad_clip", 1.0), ("ema_decay", 0.999), ("lr", 1e-4), ("dropout", 0.0), ("scale_factor", 1.0),
+        ("grad_clip", 1.0),
+        ("ema_decay", 0.999),
+        ("lr", 1e-4),
+        ("dropout", 0.0),
+        ("scale_factor", 1.0),
         ("dirichlet_flow_temp", 1.0),
     ];
     let none = ["ckpt", "train_batches", "val_batches", "val_freq", "train_split", "val_split", "data_dir"];
     let named = |(name, value): (&str, Value)| (Value::str(name), value);
     let all = own.into_iter().chain(off.map(|name| (name, Value::Bool(false))));
     let all = all.chain(counts.map(|(name, v)| (name, whole(v))));
-    let all = all.chain(floats.map(|(name, v)| (name, Value::Float(v)))).chain(none.map(|name| (name, Value::None)));
+    let all = all
+        .chain(floats.map(|(name, v)| (name, Value::Float(v))))
+        .chain(none.map(|name| (name, Value::None)));
     Value::Namespace(all.map(named).collect())
 }
 

@@ -17,7 +17,7 @@ use crate::plan::{Options, Program, Step, Store};
 use crate::stats::random::Philox;
 use crate::tape::{Tape, Var};
 use crate::tensor::{DType, Tensor};
-use crate::train::{epoch_order, prefetch};
+use crate::train::{epoch_order, half_cosine, prefetch};
 use crate::{Error, Result, interrupt};
 
 pub struct Settings {
@@ -28,6 +28,8 @@ pub struct Settings {
     /// Windows of each trajectory in an epoch.
     pub repeat: usize,
     pub objective: Objective,
+    /// The learning rate falls to 0 along half a cosine over all epochs; else it stays.
+    pub cosine: bool,
     pub seed: u64,
     /// Epochs between checkpoints.
     pub checkpoint: usize,
@@ -238,7 +240,11 @@ impl<'a> Trainer<'a> {
                     gathered += 1;
                     let full = gathered == self.settings.accumulate || done + indices.len() == windows;
                     updated += u64::from(full);
-                    let schedule = self.settings.objective.adam.schedule(updated).feeds();
+                    let mut adam = self.settings.objective.adam;
+                    if self.settings.cosine {
+                        adam.lr *= half_cosine(updated, (self.settings.epochs * updates) as u64);
+                    }
+                    let schedule = adam.schedule(updated).feeds();
                     let mut feeds: Vec<(&str, &Tensor)> = prepared.batch.feeds().collect();
                     feeds.extend(prepared.extra.iter().map(|(name, value)| (*name, value)));
                     feeds.push(("key", &key));
