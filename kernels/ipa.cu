@@ -111,15 +111,17 @@ KERNEL(forward) {
         }
         __syncthreads();
     }
+    for (u32 h = thread; h < HEADS; h += THREADS) {
+        // Not `>`: a NaN passes.
+        const bool has_keys = !(top[h] == LOWEST);
+        shrink[h] = select(0.0f, 1.0f / total[h], has_keys);
+        finish((row * HEADS + h) * RESULT + RESULT - 1, select(0.0f, top[h] + log(total[h]), has_keys));
+    }
+    __syncthreads();
     #pragma unroll
     for (u32 own = 0; own < OWN_VALUES; own++) {
         const u32 n = thread + own * THREADS;
-        if (n < HEADS * WIDTH) {
-            const u32 h = n / WIDTH;
-            // Not `>`: a NaN passes.
-            const f32 factor = select(0.0f, 1.0f / total[h], !(top[h] == LOWEST));
-            finish((row * HEADS + h) * RESULT + n % WIDTH, y[own] * factor);
-        }
+        if (n < HEADS * WIDTH) finish((row * HEADS + n / WIDTH) * RESULT + n % WIDTH, y[own] * shrink[n / WIDTH]);
     }
     #pragma unroll
     for (u32 own = 0; own < OWN_COLUMNS; own++) {
@@ -127,18 +129,13 @@ KERNEL(forward) {
         if (c < PAIR) {
             #pragma unroll
             for (u32 h = 0; h < HEADS; h++) {
-                const f32 factor = select(0.0f, 1.0f / total[h], !(top[h] == LOWEST));
-                finish((row * HEADS + h) * RESULT + WIDTH + c, y_pair[own * HEADS + h] * factor);
+                finish((row * HEADS + h) * RESULT + WIDTH + c, y_pair[own * HEADS + h] * shrink[h]);
             }
         }
     }
-    for (u32 h = thread; h < HEADS; h += THREADS) {
-        const f32 log_sum = select(0.0f, top[h] + log(total[h]), !(top[h] == LOWEST));
-        finish((row * HEADS + h) * RESULT + RESULT - 1, log_sum);
-    }
 }
 
-// entry: by_pairs by_queries by_keys_values
+// entry: by_pairs by_side
 // The weight of a pair, made again from the logarithm of its row's sum.
 WORD f32 weight(u32 b, u32 i, u32 j, u32 h) {
     return exp(score(b, i, j, h) - load_result(((b * ROWS + i) * HEADS + h) * RESULT + RESULT - 1));
@@ -187,80 +184,39 @@ KERNEL(by_pairs) {
     }
 }
 
-// entry: by_queries by_keys_values
+// entry: by_side
+// Derivatives by what stands on one side of the scores: the queries, or with KEYS the keys and the values.
+WORD f32 load_own(u32 i) { return KEYS ? load_k(i) : load_q(i); }
+WORD f32 load_opposite(u32 i) { return KEYS ? load_q(i) : load_k(i); }
+
 // The derivative by a score of weight p.
 WORD f32 by_score(u32 b, u32 i, u32 j, u32 h, f32 p) {
     if (PAIRS) return load_slopes(((b * ROWS + i) * ROWS + j) * (HEADS + PAIR) + h);
     return p * value_slope(b, i, j, h);
 }
 
-// entry: by_queries
-KERNEL(by_queries) {
-    __shared__ f32 by_scores[HEADS * TILE];
+KERNEL(by_side) {
+    __shared__ f32 weights[KEYS ? HEADS * TILE : 1], by_scores[HEADS * TILE];
     const u32 row = group_index(), thread = thread_index();
     if (row >= GROUPS) return;
-    const u32 b = row / ROWS, i = row % ROWS;
-    f32 dq[OWN_FEATURES];
+    const u32 b = row / ROWS, own_row = row % ROWS;
+    f32 features[OWN_FEATURES];
     #pragma unroll
     for (u32 own = 0; own < OWN_FEATURES; own++) {
-        dq[own] = 0.0f;
+        features[own] = 0.0f;
     }
-    for (u32 first = 0; first < ROWS; first += TILE) {
-        const u32 count = tile_rows(first);
-        for (u32 e = thread; e < HEADS * count; e += THREADS) {
-            const u32 h = e % HEADS;
-            const u32 j = first + e / HEADS;
-            by_scores[h * TILE + e / HEADS] = by_score(b, i, j, h, weight(b, i, j, h));
-        }
-        __syncthreads();
-        #pragma unroll
-        for (u32 own = 0; own < OWN_FEATURES; own++) {
-            const u32 n = thread + own * THREADS;
-            if (n < HEADS * DEPTH) {
-                const bool is_product = n % DEPTH < DOTS;
-                const f32 q = load_q(row * HEADS * DEPTH + n);
-                f32 sum = dq[own];
-                for (u32 t = 0; t < count; t++) {
-                    const f32 k = load_k((b * ROWS + first + t) * HEADS * DEPTH + n);
-                    sum += by_scores[n / DEPTH * TILE + t] * select(k - q, SCALE * k, is_product);
-                }
-                dq[own] = sum;
-            }
-        }
-        __syncthreads();
-    }
-    #pragma unroll
-    for (u32 own = 0; own < OWN_FEATURES; own++) {
-        const u32 n = thread + own * THREADS;
-        if (n < HEADS * DEPTH) {
-            finish(row * HEADS * DEPTH + n, dq[own]);
-        }
-    }
-}
-
-// entry: by_keys_values
-KERNEL(by_keys_values) {
-    __shared__ f32 weights[HEADS * TILE], by_scores[HEADS * TILE];
-    const u32 row = group_index(), thread = thread_index();
-    if (row >= GROUPS) return;
-    const u32 b = row / ROWS, j = row % ROWS;
-    f32 dk[OWN_FEATURES];
-    #pragma unroll
-    for (u32 own = 0; own < OWN_FEATURES; own++) {
-        dk[own] = 0.0f;
-    }
-    f32 dv[OWN_VALUES];
+    f32 values[OWN_VALUES];
     #pragma unroll
     for (u32 own = 0; own < OWN_VALUES; own++) {
-        dv[own] = 0.0f;
+        values[own] = 0.0f;
     }
     for (u32 first = 0; first < ROWS; first += TILE) {
         const u32 count = tile_rows(first);
         for (u32 e = thread; e < HEADS * count; e += THREADS) {
-            const u32 h = e % HEADS;
-            const u32 i = first + e / HEADS;
+            const u32 h = e % HEADS, opposite = first + e / HEADS;
+            const u32 i = KEYS ? opposite : own_row, j = KEYS ? own_row : opposite;
             const f32 p = weight(b, i, j, h);
-            weights[h * TILE + e / HEADS] = p;
+            if (KEYS) weights[h * TILE + e / HEADS] = p;
             by_scores[h * TILE + e / HEADS] = by_score(b, i, j, h, p);
         }
         __syncthreads();
@@ -269,25 +225,25 @@ KERNEL(by_keys_values) {
             const u32 n = thread + own * THREADS;
             if (n < HEADS * DEPTH) {
                 const bool is_product = n % DEPTH < DOTS;
-                const f32 k = load_k(row * HEADS * DEPTH + n);
-                f32 sum = dk[own];
+                const f32 here = load_own(row * HEADS * DEPTH + n);
+                f32 sum = features[own];
                 for (u32 t = 0; t < count; t++) {
-                    const f32 q = load_q((b * ROWS + first + t) * HEADS * DEPTH + n);
-                    sum += by_scores[n / DEPTH * TILE + t] * select(q - k, SCALE * q, is_product);
+                    const f32 there = load_opposite((b * ROWS + first + t) * HEADS * DEPTH + n);
+                    sum += by_scores[n / DEPTH * TILE + t] * select(there - here, SCALE * there, is_product);
                 }
-                dk[own] = sum;
+                features[own] = sum;
             }
         }
         #pragma unroll
         for (u32 own = 0; own < OWN_VALUES; own++) {
             const u32 n = thread + own * THREADS;
-            if (n < HEADS * WIDTH) {
+            if (n < HEADS * VALUES) {
                 const u32 h = n / WIDTH;
-                f32 sum = dv[own];
+                f32 sum = values[own];
                 for (u32 t = 0; t < count; t++) {
                     sum += weights[h * TILE + t] * load_g(((b * ROWS + first + t) * HEADS + h) * RESULT + n % WIDTH);
                 }
-                dv[own] = sum;
+                values[own] = sum;
             }
         }
         __syncthreads();
@@ -296,14 +252,14 @@ KERNEL(by_keys_values) {
     for (u32 own = 0; own < OWN_FEATURES; own++) {
         const u32 n = thread + own * THREADS;
         if (n < HEADS * DEPTH) {
-            finish((row * HEADS + n / DEPTH) * (DEPTH + WIDTH) + n % DEPTH, dk[own]);
+            finish((row * HEADS + n / DEPTH) * (DEPTH + VALUES) + n % DEPTH, features[own]);
         }
     }
     #pragma unroll
     for (u32 own = 0; own < OWN_VALUES; own++) {
         const u32 n = thread + own * THREADS;
-        if (n < HEADS * WIDTH) {
-            finish((row * HEADS + n / WIDTH) * (DEPTH + WIDTH) + DEPTH + n % WIDTH, dv[own]);
+        if (n < HEADS * VALUES) {
+            finish((row * HEADS + n / WIDTH) * (DEPTH + VALUES) + DEPTH + n % WIDTH, values[own]);
         }
     }
 }

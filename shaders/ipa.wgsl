@@ -118,33 +118,30 @@ fn forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_in
         }
         workgroupBarrier();
     }
+    for (var h = thread; h < HEADS; h += THREADS) {
+        // Not `>`: a NaN passes.
+        let has_keys = !(top[h] == LOWEST);
+        shrink[h] = select(0.0, 1.0 / total[h], has_keys);
+        finish((row * HEADS + h) * RESULT + RESULT - 1u, select(0.0, top[h] + log(total[h]), has_keys));
+    }
+    workgroupBarrier();
     for (var own = 0u; own < OWN_VALUES; own++) {
         let n = thread + own * THREADS;
         if (n < HEADS * WIDTH) {
-            let h = n / WIDTH;
-            // Not `>`: a NaN passes.
-            let factor = select(0.0, 1.0 / total[h], !(top[h] == LOWEST));
-            finish((row * HEADS + h) * RESULT + n % WIDTH, y[own] * factor);
+            finish((row * HEADS + n / WIDTH) * RESULT + n % WIDTH, y[own] * shrink[n / WIDTH]);
         }
     }
     for (var own = 0u; own < OWN_COLUMNS; own++) {
         let c = thread + own * THREADS;
         if (c < PAIR) {
             for (var h = 0u; h < HEADS; h++) {
-                let factor = select(0.0, 1.0 / total[h], !(top[h] == LOWEST));
-                finish((row * HEADS + h) * RESULT + WIDTH + c, y_pair[own * HEADS + h] * factor);
+                finish((row * HEADS + h) * RESULT + WIDTH + c, y_pair[own * HEADS + h] * shrink[h]);
             }
         }
     }
-    for (var h = thread; h < HEADS; h += THREADS) {
-        let log_sum = select(0.0, top[h] + log(total[h]), !(top[h] == LOWEST));
-        finish((row * HEADS + h) * RESULT + RESULT - 1u, log_sum);
-    }
 }
 
-// entry: by_pairs by_queries by_keys_values
-var<workgroup> by_scores: array<f32, HEADS * TILE>;
-
+// entry: by_pairs by_side
 // The weight of a pair, made again from the logarithm of its row's sum.
 fn weight(b: u32, i: u32, j: u32, h: u32) -> f32 {
     return exp(score(b, i, j, h) - load_result(((b * ROWS + i) * HEADS + h) * RESULT + RESULT - 1u));
@@ -196,7 +193,24 @@ fn by_pairs(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_i
     }
 }
 
-// entry: by_queries by_keys_values
+// entry: by_side
+// Derivatives by what stands on one side of the scores: the queries, or with KEYS the keys and the values.
+var<workgroup> by_scores: array<f32, HEADS * TILE>;
+
+fn load_own(i: u32) -> f32 {
+    if (KEYS != 0u) {
+        return load_k(i);
+    }
+    return load_q(i);
+}
+
+fn load_opposite(i: u32) -> f32 {
+    if (KEYS != 0u) {
+        return load_q(i);
+    }
+    return load_k(i);
+}
+
 // The derivative by a score of weight p.
 fn by_score(b: u32, i: u32, j: u32, h: u32, p: f32) -> f32 {
     if (PAIRS != 0u) {
@@ -205,72 +219,29 @@ fn by_score(b: u32, i: u32, j: u32, h: u32, p: f32) -> f32 {
     return p * value_slope(b, i, j, h);
 }
 
-// entry: by_queries
 @compute @workgroup_size(THREADS)
-fn by_queries(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+fn by_side(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
     let row = group_index(group);
     if (row >= GROUPS) {
         return;
     }
     let b = row / ROWS;
-    let i = row % ROWS;
-    var dq: array<f32, OWN_FEATURES>;
+    let own_row = row % ROWS;
+    var features: array<f32, OWN_FEATURES>;
     for (var own = 0u; own < OWN_FEATURES; own++) {
-        dq[own] = 0.0;
+        features[own] = 0.0;
     }
-    for (var first = 0u; first < ROWS; first += TILE) {
-        let count = tile_rows(first);
-        for (var e = thread; e < HEADS * count; e += THREADS) {
-            let h = e % HEADS;
-            let j = first + e / HEADS;
-            by_scores[h * TILE + e / HEADS] = by_score(b, i, j, h, weight(b, i, j, h));
-        }
-        workgroupBarrier();
-        for (var own = 0u; own < OWN_FEATURES; own++) {
-            let n = thread + own * THREADS;
-            if (n < HEADS * DEPTH) {
-                let is_product = n % DEPTH < DOTS;
-                let q = load_q(row * HEADS * DEPTH + n);
-                var sum = dq[own];
-                for (var t = 0u; t < count; t++) {
-                    let k = load_k((b * ROWS + first + t) * HEADS * DEPTH + n);
-                    sum += by_scores[n / DEPTH * TILE + t] * select(k - q, SCALE * k, is_product);
-                }
-                dq[own] = sum;
-            }
-        }
-        workgroupBarrier();
-    }
-    for (var own = 0u; own < OWN_FEATURES; own++) {
-        let n = thread + own * THREADS;
-        if (n < HEADS * DEPTH) {
-            finish(row * HEADS * DEPTH + n, dq[own]);
-        }
-    }
-}
-
-// entry: by_keys_values
-@compute @workgroup_size(THREADS)
-fn by_keys_values(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
-    let row = group_index(group);
-    if (row >= GROUPS) {
-        return;
-    }
-    let b = row / ROWS;
-    let j = row % ROWS;
-    var dk: array<f32, OWN_FEATURES>;
-    for (var own = 0u; own < OWN_FEATURES; own++) {
-        dk[own] = 0.0;
-    }
-    var dv: array<f32, OWN_VALUES>;
+    var values: array<f32, OWN_VALUES>;
     for (var own = 0u; own < OWN_VALUES; own++) {
-        dv[own] = 0.0;
+        values[own] = 0.0;
     }
     for (var first = 0u; first < ROWS; first += TILE) {
         let count = tile_rows(first);
         for (var e = thread; e < HEADS * count; e += THREADS) {
             let h = e % HEADS;
-            let i = first + e / HEADS;
+            let opposite = first + e / HEADS;
+            let i = select(own_row, opposite, KEYS != 0u);
+            let j = select(opposite, own_row, KEYS != 0u);
             let p = weight(b, i, j, h);
             weights[h * TILE + e / HEADS] = p;
             by_scores[h * TILE + e / HEADS] = by_score(b, i, j, h, p);
@@ -280,24 +251,24 @@ fn by_keys_values(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invoca
             let n = thread + own * THREADS;
             if (n < HEADS * DEPTH) {
                 let is_product = n % DEPTH < DOTS;
-                let k = load_k(row * HEADS * DEPTH + n);
-                var sum = dk[own];
+                let here = load_own(row * HEADS * DEPTH + n);
+                var sum = features[own];
                 for (var t = 0u; t < count; t++) {
-                    let q = load_q((b * ROWS + first + t) * HEADS * DEPTH + n);
-                    sum += by_scores[n / DEPTH * TILE + t] * select(q - k, SCALE * q, is_product);
+                    let there = load_opposite((b * ROWS + first + t) * HEADS * DEPTH + n);
+                    sum += by_scores[n / DEPTH * TILE + t] * select(there - here, SCALE * there, is_product);
                 }
-                dk[own] = sum;
+                features[own] = sum;
             }
         }
         for (var own = 0u; own < OWN_VALUES; own++) {
             let n = thread + own * THREADS;
-            if (n < HEADS * WIDTH) {
+            if (n < HEADS * VALUES) {
                 let h = n / WIDTH;
-                var sum = dv[own];
+                var sum = values[own];
                 for (var t = 0u; t < count; t++) {
                     sum += weights[h * TILE + t] * load_g(((b * ROWS + first + t) * HEADS + h) * RESULT + n % WIDTH);
                 }
-                dv[own] = sum;
+                values[own] = sum;
             }
         }
         workgroupBarrier();
@@ -305,13 +276,13 @@ fn by_keys_values(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invoca
     for (var own = 0u; own < OWN_FEATURES; own++) {
         let n = thread + own * THREADS;
         if (n < HEADS * DEPTH) {
-            finish((row * HEADS + n / DEPTH) * (DEPTH + WIDTH) + n % DEPTH, dk[own]);
+            finish((row * HEADS + n / DEPTH) * (DEPTH + VALUES) + n % DEPTH, features[own]);
         }
     }
     for (var own = 0u; own < OWN_VALUES; own++) {
         let n = thread + own * THREADS;
-        if (n < HEADS * WIDTH) {
-            finish((row * HEADS + n / WIDTH) * (DEPTH + WIDTH) + DEPTH + n % WIDTH, dv[own]);
+        if (n < HEADS * VALUES) {
+            finish((row * HEADS + n / WIDTH) * (DEPTH + VALUES) + DEPTH + n % WIDTH, values[own]);
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::ops::Array;
 use crate::tape::view::broadcast_strides;
-use crate::tape::{NodeId, Op, Tape, Var};
+use crate::tape::{Init, NodeId, Op, Tape, Var};
 use crate::tensor::{DType, Meta, strides};
 
 /// Values of `wanted`, given those of inputs and states by name.
@@ -23,7 +23,7 @@ pub fn evaluate(tape: &Tape, feeds: &HashMap<String, Array>, wanted: &[Var<'_>])
         let data = match &node.op {
             Op::Input(name) | Op::State(name) => match feeds.get(name) {
                 Some(array) => array.data.clone(),
-                None => vec![0.0; node.meta.len()],
+                None => initial(tape, id, node.meta.len()),
             },
             Op::Constant(tensor) => tensor.to_f64(),
             Op::Row(row) => {
@@ -58,6 +58,17 @@ pub fn evaluate(tape: &Tape, feeds: &HashMap<String, Array>, wanted: &[Var<'_>])
         values.insert(id, Array { shape: node.meta.shape.clone(), data });
     }
     wanted.iter().map(|v| values[&v.id()].clone()).collect()
+}
+
+/// A state's first value where a number decides it, else zeros.
+fn initial(tape: &Tape, id: NodeId, len: usize) -> Vec<f64> {
+    let init = tape.states().into_iter().find(|s| s.node == id).map(|s| s.init);
+    let of = |at: usize| match &init {
+        Some(Init::Constant(value)) => *value as f64,
+        Some(Init::Given(values)) => values.get(at).map_or(0.0, |&v| v as f64),
+        _ => 0.0,
+    };
+    (0..len).map(of).collect()
 }
 
 fn mark(nodes: &[crate::tape::Node], id: NodeId, needed: &mut [bool]) {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::{numbers, oracle};
 use crate::ops::row::Row;
 use crate::ops::{Array, rows};
-use crate::tape::{Tape, Var};
+use crate::tape::{Init, Tape, Var};
 use crate::tensor::{DType, Tensor};
 
 pub type Record = Box<dyn for<'t> Fn(&'t Tape, &[Var<'t>]) -> Var<'t> + Send + Sync>;
@@ -139,6 +139,7 @@ pub fn rows() -> Vec<Sample> {
         samples.push(Sample::new(name, move |t, v| t.row(row, v)).given(&wide));
     }
     samples.extend(arrangements());
+    samples.extend(several_states());
     samples
 }
 
@@ -148,6 +149,38 @@ fn arguments(row: &'static Row, shape: &[usize]) -> Sample {
         Some((low, high)) => sample.uniform(shape, low, high),
         None => sample.normal(shape),
     })
+}
+
+/// What becomes one launch for states of many lengths: an update of each, and casts, which some devices store in
+/// pairs.
+fn several_states() -> [Sample; 2] {
+    const SHAPES: [&[usize]; 7] = [&[7], &[], &[3, 5], &[1031], &[1], &[0], &[2500]];
+    fn updates<'t>(t: &'t Tape, v: &[Var<'t>]) -> Var<'t> {
+        let update = |i: usize| {
+            let state = |name: &str| t.state(&format!("{name}{i}"), SHAPES[i], Init::Constant(0.5));
+            let (parameter, moment) = (state("parameter"), state("moment"));
+            let next = moment.row(&rows::blend, &[v[i + 1], v[0]]);
+            let value = parameter - next * v[0];
+            t.assign(moment, next);
+            t.assign(parameter, value);
+            value.reshape(&[value.meta().len()])
+        };
+        Var::concat(&(0..SHAPES.len()).map(update).collect::<Vec<_>>(), 0)
+    }
+    fn casts<'t>(t: &'t Tape, v: &[Var<'t>]) -> Var<'t> {
+        let product = |i: usize| {
+            let shape = [v[i].dim(1), 5];
+            let values: Vec<f32> = (0..shape[0] * shape[1]).map(|k| (k % 31) as f32 / 16.0 - 1.0).collect();
+            let weight = t.state(&format!("weight{i}"), &shape, Init::Given(values.into()));
+            v[i].matmul(weight.cast(DType::BF16))
+        };
+        product(0) + product(1) + product(2)
+    }
+    let sample = Sample::new("updates of several states", updates).uniform(&[], 0.1, 0.9);
+    let updates = SHAPES.iter().fold(sample, |sample, shape| sample.normal(shape));
+    let sample = Sample::new("casts of several states", casts);
+    let casts = [9, 300, 8].iter().fold(sample, |sample, &k| sample.normal(&[3, k]).of(DType::BF16));
+    [updates, casts]
 }
 
 fn arrangements() -> Vec<Sample> {

@@ -160,7 +160,7 @@ impl Operation for LongConv {
 pub fn samples() -> Vec<Sample> {
     let mut samples = vec![];
     // batch, channels, length, taps, centre
-    let sizes: [[usize; 5]; 10] = [
+    let sizes: [[usize; 5]; 11] = [
         [2, 3, 16, 16, 0],
         [2, 3, 16, 31, 15],
         [3, 2, 7, 7, 6],
@@ -171,6 +171,8 @@ pub fn samples() -> Vec<Sample> {
         [5, 1, 70, 40, 0],
         [0, 2, 4, 4, 0],
         [2, 1, 0, 3, 1],
+        // A period that fits no group's memory, of few terms.
+        [3, 2, 5, 4200, 4150],
     ];
     for [b, c, t, k, centre] in sizes {
         for direction in [Direction::Forward, Direction::Taps(k)] {

@@ -205,9 +205,6 @@ impl Operation for Mlp {
             return vec![None; inputs.len()];
         }
         let metas: Vec<Meta> = inputs.iter().map(|v| v.meta()).collect();
-        if self.infer(&metas).is_err() {
-            return vec![None; inputs.len()];
-        }
         let e = self.extent(&metas);
         let part = |part, inputs: &[Var<'t>]| tape.special(Mlp { parts: vec![part], ..self.clone() }, inputs);
         let at = self.offset_input();

@@ -497,7 +497,7 @@ impl Lowering<'_> {
                 Source::Read(r) if launches[writer].reads[r] == state => chain.is_direct(load),
                 _ => true,
             }),
-            Kernel::Special { .. } => !launches[writer].reads.contains(&state),
+            Kernel::Chains { .. } | Kernel::Special { .. } => !launches[writer].reads.contains(&state),
         }
     }
 

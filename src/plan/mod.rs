@@ -1,14 +1,17 @@
 //! The plan: a tape's live nodes as a short list of launches over buffers with fixed places.
 //!
-//! What happens, in order: products get 16-bit factors where that is asked for ([`precision`]); equal nodes become one and dead ones go ([`graph`]); elementwise nodes join into
-//! chains, a chain over a matrix product becomes its epilogue, one in front of a reduction its prologue ([`fuse`]); every buffer gets a place in one
-//! arena by its lifetime ([`arena`]). Shapes are fixed, so peak memory is known before the first step.
+//! What happens, in order: products get 16-bit factors where that is asked for ([`precision`]); equal nodes become
+//! one and dead ones go ([`graph`]); elementwise nodes join into chains, a chain over a matrix product becomes its
+//! epilogue, one in front of a reduction its prologue ([`fuse`]); the chains of an optimiser become one launch
+//! ([`horizontal`]); every buffer gets a place in one arena by its lifetime ([`arena`]). Shapes are fixed, so peak
+//! memory is known before the first step.
 //! No device is known here; a [`Program`] is data that a device loads, and that can be printed.
 
 mod arena;
 mod chain;
 mod fuse;
 mod graph;
+mod horizontal;
 mod precision;
 mod step;
 
@@ -70,6 +73,9 @@ pub struct Buffer {
 pub enum Kernel {
     /// A chain over elements.
     Chain(Chain),
+    /// A chain over several sets of buffers, each of so many elements. Its loads are of element i or always of
+    /// the same one; reads and writes are those of the first set, then of the second, and so on.
+    Chains { chain: Chain, lengths: Vec<usize> },
     Special {
         op: Arc<dyn Operation>,
         inputs: Vec<Meta>,
@@ -110,6 +116,9 @@ impl Program {
         tape.check()?;
         let graph = graph::Graph::new(tape, outputs, options.precision);
         let mut program = fuse::lower(&graph, options);
+        if options.fuse {
+            horizontal::fuse(&mut program);
+        }
         arena::place(&mut program, options.reuse);
         Ok(program)
     }
@@ -158,7 +167,10 @@ impl Program {
 
     /// Bytes a launch reads and writes, each buffer once.
     pub fn traffic(&self, launch: &Launch) -> usize {
-        launch.reads.iter().chain(&launch.writes).map(|&b| self.buffers[b].meta.bytes()).sum()
+        let mut buffers = [&launch.reads[..], &launch.writes].concat();
+        buffers.sort_unstable();
+        buffers.dedup();
+        buffers.into_iter().map(|b| self.buffers[b].meta.bytes()).sum()
     }
 
     pub fn input(&self, name: &str) -> Result<(usize, &Meta)> {
@@ -180,6 +192,7 @@ impl Program {
         for (i, launch) in self.launches.iter().enumerate() {
             let what = match &launch.kernel {
                 Kernel::Chain(chain) => chain.to_string(),
+                Kernel::Chains { chain, lengths } => format!("{} x ({chain})", lengths.len()),
                 Kernel::Special { op, prologue, epilogue, .. } => {
                     let before = prologue.as_ref().map(|chain| format!("{chain} + ")).unwrap_or_default();
                     let after = epilogue.as_ref().map(|chain| format!(" + {chain}")).unwrap_or_default();

@@ -26,6 +26,10 @@ impl Tape {
         }
         let mut adjoint: HashMap<NodeId, Var<'t>> = HashMap::from([(output.id, upstream)]);
         for id in (0..=output.id).rev().filter(|&id| leads_to_by[id]) {
+            // Behind a mistake stand placeholders: no derivative could go by their shapes.
+            if self.is_mistaken() {
+                break;
+            }
             let Some(&g) = adjoint.get(&id) else { continue };
             let node = &nodes[id];
             if node.inputs.is_empty() {

@@ -3,6 +3,7 @@
 //! double it. All of it is nodes and states of the step, so a run resumes to the same bits.
 
 use crate::ops::rows;
+use crate::ops::sum_squares::SumSquares;
 use crate::tape::{Init, Tape, Var};
 
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -41,9 +42,7 @@ impl LossScale {
     /// behind the optimiser and the moving averages.
     #[track_caller]
     pub fn guard<'t>(&self, tape: &'t Tape, gradients: &[Var<'t>]) {
-        let squares = gradients.iter().map(|g| g.square().sum_all());
-        let Some(total) = squares.reduce(|a, b| a + b) else { return };
-        let is_good = total.row(&rows::finite, &[]);
+        let is_good = tape.special(SumSquares, gradients).row(&rows::finite, &[]);
         for state in tape.states() {
             if let Some(next) = state.next {
                 let held = tape.var(state.node);

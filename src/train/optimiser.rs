@@ -2,6 +2,7 @@
 //! fed ([`Schedule`]), so that one recorded step serves the whole run.
 
 use crate::ops::rows;
+use crate::ops::sum_squares::SumSquares;
 use crate::tape::{Init, Tape, Var};
 use crate::tensor::{DType, Tensor};
 
@@ -82,8 +83,7 @@ impl Schedule {
 
 /// Scales gradients so that their joint Euclidean norm is at most `most`.
 pub fn clip_by_norm<'t>(tape: &'t Tape, gradients: &[Var<'t>], most: f32) -> Vec<Var<'t>> {
-    let squares = gradients.iter().map(|g| g.square().sum_all());
-    let Some(total) = squares.reduce(|a, b| a + b) else { return vec![] };
+    let total = tape.special(SumSquares, gradients);
     let factor = (tape.scalar(most) / total.sqrt().add_scalar(1e-6)).minimum(tape.scalar(1.0));
     gradients.iter().map(|&g| g * factor).collect()
 }

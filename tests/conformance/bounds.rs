@@ -6,7 +6,7 @@ use std::sync::Arc;
 use kinesome::conformance::{self, Recorded, Sample};
 use kinesome::device::Device;
 use kinesome::plan::{Options, Place, Program};
-use kinesome::tape::Tape;
+use kinesome::tape::{State, Tape};
 use kinesome::tensor::DType;
 use rayon::prelude::*;
 
@@ -31,7 +31,9 @@ fn look(device: &Arc<dyn Device>, sample: &Sample) -> kinesome::Result<Vec<Strin
     let tape = Tape::new();
     let recorded = Recorded::new(sample, &tape);
     let mut program = Program::new(&tape, &recorded.named(), Options::default())?;
-    let mut memories = vec![];
+    let state = |(state, _): &(State, usize)| device.allocate(state.meta.bytes());
+    let mut memories = program.states.iter().map(state).collect::<kinesome::Result<Vec<_>>>()?;
+    let first = memories.len();
     let mut held = vec![];
     for (id, buffer) in program.buffers.iter_mut().enumerate() {
         if let Place::Arena(_) = buffer.place {
@@ -51,7 +53,7 @@ fn look(device: &Arc<dyn Device>, sample: &Sample) -> kinesome::Result<Vec<Strin
     }
     executable.replay()?;
     let mut faults = vec![];
-    for (memory, id) in memories.iter().zip(held) {
+    for (memory, id) in memories[first..].iter().zip(held) {
         let meta = &program.buffers[id].meta;
         let mut bytes = vec![0; meta.bytes() + MARGIN];
         device.read(memory, &mut bytes)?;

@@ -7,6 +7,7 @@ mod hyena;
 mod ipa;
 mod layers;
 mod networks;
+mod optimiser;
 mod properties;
 #[path = "../shim/mod.rs"]
 mod shim;

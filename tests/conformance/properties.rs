@@ -1,5 +1,6 @@
 //! What the general suite cannot know: inverses, adjoints, states, and the same bits on any number of threads.
 
+use kinesome::conformance::{self, Recorded};
 use kinesome::device::cpu::Cpu;
 use kinesome::ops::fft::{Fft, Transform};
 use kinesome::ops::slice::{Direction, Slice};
@@ -151,6 +152,19 @@ fn mistakes_name_the_operation_the_shapes_and_the_layer() {
         Step::new(&cpu(), &tape, &[("y", later)], Options::default()).err().expect("a mistake").to_string();
     for part in ["mdgen.attn", "matmul", "[8, 128]", "[64, 128]", "properties.rs"] {
         assert!(text.contains(part), "{text} lacks {part}");
+    }
+}
+
+/// Behind a mistake shapes are placeholders: recording and deriving go on without a panic.
+#[test]
+fn every_operation_goes_on_behind_a_mistake() {
+    for sample in conformance::all() {
+        let tape = Tape::new();
+        let [a, b] = [2, 3].map(|n| tape.input(&format!("wrong{n}"), &[n], DType::F32));
+        let _ = a + b;
+        Recorded::new(&sample, &tape);
+        let text = tape.check().expect_err("a mistake").to_string();
+        assert!(text.contains("[2]") && text.contains("[3]"), "{}: {text}", sample.name);
     }
 }
 

@@ -263,7 +263,11 @@ impl Executable for Loaded {
                     Content::Scratch(at) => scratch[at].address(),
                 })
             };
-            let pointers = pass.bindings.iter().map(|b| pointer(b.content)).collect::<Result<Vec<_>>>()?;
+            let table: Vec<u64> = pass.table(|_, content| pointer(content).map(|p| p as u64))?;
+            let pointers = match pass.sets.is_empty() {
+                true => pass.bindings.iter().map(|b| pointer(b.content)).collect::<Result<Vec<_>>>()?,
+                false => vec![table.as_ptr().cast_mut().cast()],
+            };
             let mut arguments: Vec<*mut c_void> =
                 pointers.iter().map(|p| std::ptr::from_ref(p).cast_mut().cast()).collect();
             let groups = u32::try_from(pass.groups).expect("a grid's axis");

@@ -15,15 +15,20 @@ const BLOCK: usize = 512;
 /// Elements of one task.
 const TASK: usize = 32 * BLOCK;
 
-pub fn run(chain: &Chain, reads: &[Raw], writes: &[Raw]) {
-    let len = chain.len();
-    let tasks = len.div_ceil(TASK);
-    if tasks == 1 {
-        return run_range(chain, 0..len, reads, writes, None);
+/// The chain over sets of buffers of these lengths, those of the first set first.
+pub fn run(chain: &Chain, lengths: &[usize], reads: &[Raw], writes: &[Raw]) {
+    let (r, w) = (reads.len() / lengths.len(), writes.len() / lengths.len());
+    let cut = |(set, &len): (usize, &usize)| {
+        (0..len.div_ceil(TASK)).map(move |task| (set, task * TASK..len.min((task + 1) * TASK)))
+    };
+    let tasks: Vec<(usize, Range<usize>)> = lengths.iter().enumerate().flat_map(cut).collect();
+    let work = |(set, range): (usize, Range<usize>)| {
+        run_range(chain, range, &reads[set * r..][..r], &writes[set * w..][..w], None);
+    };
+    if tasks.len() == 1 {
+        return tasks.into_iter().for_each(work);
     }
-    (0..tasks).into_par_iter().for_each(|task| {
-        run_range(chain, task * TASK..len.min((task + 1) * TASK), reads, writes, None);
-    });
+    tasks.into_par_iter().for_each(work);
 }
 
 pub fn has_avx2() -> bool {

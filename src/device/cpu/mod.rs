@@ -24,6 +24,7 @@ mod segment_sum;
 mod slice;
 mod softmax;
 mod sort;
+mod sum_squares;
 mod topk;
 
 use std::any::Any;
@@ -192,7 +193,7 @@ fn run_special(op: &dyn Operation, call: &Call<'_>) -> Result<()> {
         matmul: MatMul, reduce: Reduce, softmax: Softmax, norm: Norm, gather: Gather, segment_sum: SegmentSum,
         concat: Concat, pad: Pad, encode: Encode, fft: Fft, slice: Slice, random: Random,
         attention: Attention, conv: Conv, ipa: Ipa, long_conv: LongConv, mlp: Mlp, scan: Scan,
-        sort: Sort, topk: TopK,
+        sort: Sort, sum_squares: SumSquares, topk: TopK,
     );
     Err(problem(format!("has no kernel for {}", op.stem())))
 }
@@ -225,7 +226,8 @@ impl Executable for Loaded {
         let reads = launch.reads.iter().map(|&b| self.raw(b)).collect::<Result<Vec<_>>>()?;
         let writes = launch.writes.iter().map(|&b| self.raw(b)).collect::<Result<Vec<_>>>()?;
         match &launch.kernel {
-            Kernel::Chain(chain) => chain::run(chain, &reads, &writes),
+            Kernel::Chain(chain) => chain::run(chain, &[chain.len()], &reads, &writes),
+            Kernel::Chains { chain, lengths } => chain::run(chain, lengths, &reads, &writes),
             Kernel::Special { op, inputs, result, prologue, epilogue } => {
                 let call = Call {
                     inputs,

@@ -210,15 +210,14 @@ impl Device for Cuda {
             inputs,
             constants: held,
             states,
+            tables: vec![],
         };
         let mut next = modules.iter();
         for lowered in &lowered {
-            let launch = lowered
-                .passes
-                .iter()
-                .zip(&mut next)
-                .map(|(pass, module)| loaded.kernel(pass, module, lowered));
-            let launch = launch.collect::<Result<_>>()?;
+            let mut launch = vec![];
+            for (pass, module) in lowered.passes.iter().zip(&mut next) {
+                launch.push(loaded.kernel(pass, module, lowered)?);
+            }
             loaded.launches.push(launch);
         }
         Ok(Box::new(loaded))
@@ -256,6 +255,8 @@ struct Loaded {
     inputs: Inputs,
     constants: HashMap<usize, Block>,
     states: Vec<Arc<dyn Memory>>,
+    /// Of passes over sets.
+    tables: Vec<Block>,
 }
 
 impl Loaded {
@@ -268,13 +269,24 @@ impl Loaded {
         })
     }
 
-    fn kernel(&self, pass: &Pass, module: &Arc<Module>, lowered: &Lowered) -> Result<Kernel> {
+    fn kernel(&mut self, pass: &Pass, module: &Arc<Module>, lowered: &Lowered) -> Result<Kernel> {
         let (places, _) = scratch_places(lowered);
         let pointer = |content| match content {
             Content::Buffer(buffer) => self.address(buffer),
             Content::Scratch(at) => Ok(self.scratch.address + places[at] as CUdeviceptr),
         };
-        let pointers = pass.bindings.iter().map(|b| pointer(b.content)).collect::<Result<_>>()?;
+        let pointers = match pass.sets.is_empty() {
+            true => pass.bindings.iter().map(|b| pointer(b.content)).collect::<Result<_>>()?,
+            false => {
+                let table: Vec<CUdeviceptr> = pass.table(|_, content| pointer(content))?;
+                let table: &[u8] = bytemuck::cast_slice(&table);
+                let block = Block::new(&self.context, table.len())?;
+                block.write(table)?;
+                let address = block.address;
+                self.tables.push(block);
+                vec![address]
+            }
+        };
         let groups = u32::try_from(pass.groups).ok().filter(|&g| g <= MOST_GROUPS);
         let groups = groups
             .ok_or_else(|| problem(format!("{} groups are too many; use smaller batches", pass.groups)))?;

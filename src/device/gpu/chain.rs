@@ -17,6 +17,26 @@ pub fn lower(chain: &Chain, reads: &[Whole], writes: &[Whole], language: Languag
     attach(pass, chain, reads, writes)
 }
 
+/// A chain over several sets of buffers.
+pub fn lower_sets(
+    chain: &Chain,
+    lengths: &[usize],
+    reads: &[Whole],
+    writes: &[Whole],
+    language: Language,
+) -> Pass {
+    let (r, w) = (reads.len() / lengths.len(), writes.len() / lengths.len());
+    let in_pairs = language.stores_in_pairs() && writes[..w].iter().any(|w| w.dtype.size() < 4);
+    let pass = Pass::new("chain", if in_pairs { "windows_of_pairs" } else { "windows" }, 256, 0);
+    let pass = attach(pass, chain, reads, writes);
+    let set = |(at, &len): (usize, &usize)| {
+        let loaded = read_indices(chain).into_iter().map(|i| reads[at * r + i].content);
+        let stored = chain.stores.iter().map(|s| writes[at * w + s.1].content);
+        (loaded.chain(stored).collect(), len)
+    };
+    pass.over_sets(lengths.iter().enumerate().map(set))
+}
+
 /// The chain as the epilogue of a pass: its reads and writes become bindings.
 pub fn attach(mut pass: Pass, chain: &Chain, reads: &[Whole], writes: &[Whole]) -> Pass {
     for r in read_indices(chain) {

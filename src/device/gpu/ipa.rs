@@ -13,9 +13,9 @@ pub fn lower(op: &Ipa, call: &mut Call<'_>) {
     let entry = match op.part {
         Part::Forward => "forward",
         Part::Pairs => "by_pairs",
-        Part::Queries => "by_queries",
-        Part::KeysValues => "by_keys_values",
+        Part::Queries | Part::KeysValues => "by_side",
     };
+    let values = if op.part == Part::Queries { 0 } else { e.width };
     // What is absent is never read, but its name must be known.
     let input = |present: bool, at: usize| call.reads[if present { at } else { 0 }];
     let mut pass = Pass::new("ipa", entry, THREADS as u32, e.batch * e.rows)
@@ -24,14 +24,16 @@ pub fn lower(op: &Ipa, call: &mut Call<'_>) {
         .size("DEPTH", e.depth)
         .size("DOTS", e.depth - e.coordinates)
         .size("WIDTH", e.width)
+        .size("VALUES", values)
         .size("PAIR", e.pair)
         .size("PAIR_STEP", e.pair.max(1))
         // Elements of a row that one thread sums.
         .size("OWN_FEATURES", (e.heads * e.depth).div_ceil(THREADS))
-        .size("OWN_VALUES", (e.heads * e.width).div_ceil(THREADS))
+        .size("OWN_VALUES", (e.heads * values).div_ceil(THREADS).max(1))
         .size("OWN_COLUMNS", e.pair.div_ceil(THREADS).max(1))
         .size("TILE", (WEIGHTS / e.heads).clamp(1, 32))
         .number("SCALE", Number::F32(op.scale))
+        .flag("KEYS", op.part == Part::KeysValues)
         .flag("PAIRS", op.pairs)
         .flag("MASK", op.mask)
         .reads("q", call.reads[0])

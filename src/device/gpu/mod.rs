@@ -26,6 +26,7 @@ mod slice;
 mod softmax;
 mod sort;
 pub mod source;
+mod sum_squares;
 mod topk;
 
 use std::any::Any;
@@ -85,7 +86,22 @@ pub struct Pass {
     pub epilogue: Option<Chain>,
     /// What `load_x(i)` evaluates; without one it loads from binding `x`.
     pub prologue: Option<Chain>,
+    /// Where the pass goes over several sets of buffers, and each group takes a window of one: the sets. What the
+    /// bindings say is then true of the first.
+    pub sets: Vec<Set>,
 }
+
+/// What stands behind the bindings of a pass, in their order, and how many elements are to be done there.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Set {
+    pub contents: Vec<Content>,
+    pub len: usize,
+    /// Of its first window among those of all sets.
+    pub number: usize,
+}
+
+/// Elements of a set that one group takes; even, as some are stored in pairs.
+const WINDOW: usize = 1024;
 
 /// A launch as a device runs it: passes in order, each seeing what the ones before wrote.
 #[derive(Clone, Debug, Default)]
@@ -118,7 +134,53 @@ impl Pass {
             groups: groups as u64,
             epilogue: None,
             prologue: None,
+            sets: vec![],
         }
+    }
+
+    /// Windows of so many elements.
+    fn windows(len: usize) -> usize {
+        len.div_ceil(WINDOW)
+    }
+
+    /// The pass over all sets of these contents and lengths.
+    fn over_sets(self, each: impl Iterator<Item = (Vec<Content>, usize)>) -> Pass {
+        let mut number = 0;
+        let set = |(contents, len)| {
+            let set = Set { contents, len, number };
+            number += Pass::windows(len);
+            set
+        };
+        let sets = each.filter(|(_, len)| *len > 0).map(set).collect();
+        self.over(sets)
+    }
+
+    /// The pass over these of its sets alone.
+    pub fn over(mut self, sets: Vec<Set>) -> Pass {
+        self.groups = sets.iter().map(|set| Pass::windows(set.len) as u64).sum();
+        self.sets = sets;
+        self
+    }
+
+    /// What the groups of a pass over sets look up, a row each: the number, the first element and the end of its
+    /// window, then the place of each binding as the device has it.
+    pub fn table<T, E>(&self, place: impl Fn(usize, Content) -> Result<T, E>) -> Result<Vec<T>, E>
+    where
+        T: From<u32> + Copy,
+    {
+        let mut table = vec![];
+        for set in &self.sets {
+            let places = set.contents.iter().enumerate().map(|(binding, &content)| place(binding, content));
+            let places = places.collect::<Result<Vec<T>, E>>()?;
+            for (at, first) in (0..set.len).step_by(WINDOW).enumerate() {
+                // Fewer elements than u32 counts: `lower` has looked.
+                table.push(T::from((set.number + at) as u32));
+                table.push(T::from(first as u32));
+                table.push(T::from(set.len.min(first + WINDOW) as u32));
+                table.extend(&places);
+            }
+        }
+        Ok(table)
     }
 
     /// One thread an element.
@@ -232,6 +294,10 @@ pub fn lower(program: &Program, launch: &Launch, language: Language) -> Result<L
         Kernel::Chain(chain) => {
             Lowered { passes: vec![chain::lower(chain, &reads, &writes, language)], scratch: vec![] }
         }
+        Kernel::Chains { chain, lengths } => {
+            let pass = chain::lower_sets(chain, lengths, &reads, &writes, language);
+            Lowered { passes: vec![pass], scratch: vec![] }
+        }
         Kernel::Special { result, .. } if result.is_empty() => Lowered::default(),
         Kernel::Special { op, inputs, result, prologue, epilogue } => {
             // Where 16 bits cannot be stored alone, chains of their own store them, in pairs: one for the epilogue
@@ -290,24 +356,30 @@ fn lower_special(op: &dyn Operation, call: &mut Call<'_>) -> Result<()> {
         matmul: MatMul, reduce: Reduce, softmax: Softmax, norm: Norm, gather: Gather, segment_sum: SegmentSum,
         concat: Concat, pad: Pad, encode: Encode, fft: Fft, slice: Slice, random: Random,
         attention: Attention, conv: Conv, ipa: Ipa, long_conv: LongConv, mlp: Mlp, scan: Scan,
-        sort: Sort, topk: TopK,
+        sort: Sort, sum_squares: SumSquares, topk: TopK,
     );
     Err(problem(format!("there is no kernel for {}", op.stem())))
 }
 
 /// A next value that stands in its state's place makes that state's reads ones of memory that is written.
 fn mark_aliases(program: &Program, pass: &mut Pass) {
-    let state = |binding: &Binding| match binding.content {
+    let state = |content: Content| match content {
         Content::Buffer(id) => match program.buffers[id].place {
             Place::State(at) => Some(at),
             _ => None,
         },
         Content::Scratch(_) => None,
     };
+    let states = |at: usize, binding: &Binding| -> Vec<usize> {
+        let contents = pass.sets.iter().map(|set| set.contents[at]);
+        contents.chain([binding.content]).filter_map(state).collect()
+    };
+    let states: Vec<Vec<usize>> = pass.bindings.iter().enumerate().map(|(at, b)| states(at, b)).collect();
+    let is_written = |(binding, _): &(&Binding, &Vec<usize>)| binding.access != Access::Read;
     let written: Vec<usize> =
-        pass.bindings.iter().filter(|b| b.access != Access::Read).filter_map(state).collect();
-    for binding in &mut pass.bindings {
-        if binding.access == Access::Read && state(binding).is_some_and(|s| written.contains(&s)) {
+        pass.bindings.iter().zip(&states).filter(is_written).flat_map(|(_, s)| s).copied().collect();
+    for (binding, states) in pass.bindings.iter_mut().zip(&states) {
+        if binding.access == Access::Read && states.iter().any(|s| written.contains(s)) {
             binding.access = Access::ReadWrite;
         }
     }

@@ -29,7 +29,7 @@ pub struct Spot {
 macro_rules! files {
     ($stem:expr, $folder:literal, $extension:literal) => {
         files!($stem, $folder, $extension, prelude attention chain concat conv encode fft gather ipa long_conv
-            matmul mlp norm order pad random reduce scan segment_sum slice softmax sort topk)
+            matmul mlp norm order pad random reduce scan segment_sum slice softmax sort sum_squares topk)
     };
     ($stem:expr, $folder:literal, $extension:literal, $($known:ident)*) => {
         match $stem {
@@ -134,13 +134,28 @@ pub fn wgsl(pass: &Pass, spots: &[Spot], memories: &[bool]) -> Option<String> {
         let access = if written { "read_write" } else { "read" };
         text += &format!("@group(0) @binding({i}) var<storage, {access}> m{i}: array<u32>;\n");
     }
+    if !pass.sets.is_empty() {
+        text += &format!(
+            "@group(0) @binding({}) var<storage, read> table: array<u32>;\nvar<private> window_number: u32;\n\
+             var<private> window_end: u32;\n",
+            memories.len()
+        );
+        text += &open_window(language, pass, &|name| format!("first_{name}"), &|_| String::new());
+    }
     for (binding, spot) in pass.bindings.iter().zip(spots) {
         let (name, Spot { memory, word }) = (&binding.name, *spot);
+        let word = match pass.sets.is_empty() {
+            true => format!("{word}u"),
+            false => {
+                text += &format!("var<private> first_{name}: u32;\n");
+                format!("first_{name}")
+            }
+        };
         let reads = match binding.dtype {
-            DType::F32 => format!("    return bitcast<f32>(m{memory}[{word}u + i]);\n"),
-            DType::I32 => format!("    return bitcast<i32>(m{memory}[{word}u + i]);\n"),
+            DType::F32 => format!("    return bitcast<f32>(m{memory}[{word} + i]);\n"),
+            DType::I32 => format!("    return bitcast<i32>(m{memory}[{word} + i]);\n"),
             DType::F16 | DType::BF16 => {
-                format!("    return from_{}(half_of(m{memory}[{word}u + (i >> 1u)], i));\n", binding.dtype)
+                format!("    return from_{}(half_of(m{memory}[{word} + (i >> 1u)], i));\n", binding.dtype)
             }
         };
         let kind = value_type(binding.dtype);
@@ -150,7 +165,7 @@ pub fn wgsl(pass: &Pass, spots: &[Spot], memories: &[bool]) -> Option<String> {
         if binding.access == Access::Read || !memories[memory] {
             continue;
         }
-        let at = format!("m{memory}[{word}u + i]");
+        let at = format!("m{memory}[{word} + i]");
         text += &match binding.dtype {
             DType::F32 | DType::I32 => {
                 let body = format!("    {at} = bitcast<u32>(v);\n");
@@ -159,9 +174,9 @@ pub fn wgsl(pass: &Pass, spots: &[Spot], memories: &[bool]) -> Option<String> {
             dtype => {
                 // `i` counts words here; the last one may be half.
                 let body = format!(
-                    "    if (2u * i + 1u < {}u) {{\n        {at} = to_{dtype}(low) | (to_{dtype}(high) << 16u);\n    \
+                    "    if (2u * i + 1u < {}) {{\n        {at} = to_{dtype}(low) | (to_{dtype}(high) << 16u);\n    \
                      }} else {{\n        {at} = with_low({at}, to_{dtype}(low));\n    }}\n",
-                    binding.len
+                    end(pass, binding.len)
                 );
                 let arguments = [("i", "u32"), ("low", "f32"), ("high", "f32")];
                 language.function(&format!("store_pair_{name}"), &arguments, "void", &body)
@@ -189,16 +204,14 @@ pub fn cuda(pass: &Pass) -> Option<String> {
     text += "struct Bindings {\n";
     let mut parameters = vec![];
     let mut pointers = vec![];
+    if !pass.sets.is_empty() {
+        text += "const unsigned long long* table;\nu32 window_number, window_end;\n";
+    }
     for binding in &pass.bindings {
         let (name, dtype) = (&binding.name, binding.dtype);
-        let held = match dtype {
-            DType::F32 => "f32",
-            DType::I32 => "i32",
-            DType::F16 | DType::BF16 => "u16",
-        };
-        let held = if binding.access == Access::Read { format!("const {held}") } else { held.to_string() };
-        text += &format!("{held}* pointer_{name};\n");
-        parameters.push(format!("{held}* {name}"));
+        let held = held(binding);
+        text += &format!("{held} pointer_{name};\n");
+        parameters.push(format!("{held} {name}"));
         pointers.push(name.as_str());
         let kind = value_type(dtype);
         let (from, to) = match dtype {
@@ -220,6 +233,11 @@ pub fn cuda(pass: &Pass) -> Option<String> {
             text += &language.function(&format!("store_{name}"), &arguments, "void", &body);
         }
     }
+    if !pass.sets.is_empty() {
+        let kind = |binding: &Binding| format!("({})", held(binding));
+        text += &open_window(language, pass, &|name| format!("pointer_{name}"), &kind);
+        (parameters, pointers) = (vec!["const unsigned long long* table".into()], vec!["table"]);
+    }
     text += &rows(language, pass);
     text += &prologue(language, pass);
     text += &finish(language, pass);
@@ -234,6 +252,39 @@ pub fn cuda(pass: &Pass) -> Option<String> {
         pass.entry
     );
     Some(text)
+}
+
+/// What a kernel has of a binding.
+fn held(binding: &Binding) -> String {
+    let kind = match binding.dtype {
+        DType::F32 => "f32",
+        DType::I32 => "i32",
+        DType::F16 | DType::BF16 => "u16",
+    };
+    let constant = if binding.access == Access::Read { "const " } else { "" };
+    format!("{constant}{kind}*")
+}
+
+/// `open_window(row)` of a pass over sets: takes the places of the bindings from the table, and gives the first
+/// element of the row's window.
+fn open_window(
+    language: Language,
+    pass: &Pass,
+    place: &dyn Fn(&str) -> String,
+    kind: &dyn Fn(&Binding) -> String,
+) -> String {
+    let mut body = format!("    let at = row * {}u;\n", pass.bindings.len() + 3);
+    body += "    window_number = u32(table[at]);\n    window_end = u32(table[at + 2u]);\n";
+    for (i, binding) in pass.bindings.iter().enumerate() {
+        body += &format!("    {} = {}table[at + {}u];\n", place(&binding.name), kind(binding), i + 3);
+    }
+    body += "    return u32(table[at + 1u]);\n";
+    language.function("open_window", &[("row", "u32")], "u32", &language.rewrite(&body))
+}
+
+/// The end of what may be stored through a binding of so many elements.
+fn end(pass: &Pass, len: usize) -> String {
+    if pass.sets.is_empty() { format!("{len}u") } else { "window_end".into() }
 }
 
 /// The name a driver knows a kernel by; with a prefix, as CUDA has functions of its own (`norm`).
@@ -327,7 +378,7 @@ fn finish(language: Language, pass: &Pass) -> String {
         return language.function("finish", &arguments, "void", &language.rewrite(&body));
     }
     // The second of an odd number's last pair is evaluated again as the first, and not stored.
-    let mut body = format!("    let j = i + u32(i < {}u);\n", chain.len() - 1);
+    let mut body = format!("    let j = i + u32(i + 1u < {});\n", end(pass, chain.len()));
     body += &evaluate(chain, &integer, "i", "s");
     body += &evaluate(chain, &integer, "j", "t");
     for &(slot, w) in &chain.stores {

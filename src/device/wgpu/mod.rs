@@ -5,6 +5,7 @@
 mod adapter;
 mod cache;
 mod program;
+mod windows;
 
 use std::any::Any;
 use std::collections::HashMap;

@@ -11,11 +11,12 @@ use ::wgpu::{
     ShaderStages, SubmissionIndex,
 };
 
+use super::windows::{Share, Window, windows};
 use super::{ALIGNMENT, Piece, Shared, problem};
 use crate::Result;
 use crate::device::Executable;
 use crate::device::gpu::source::{Spot, wgsl};
-use crate::device::gpu::{Access, Content, Language, Pass, fold, lower};
+use crate::device::gpu::{Content, Language, Pass, fold, lower};
 use crate::plan::{Place, Program};
 
 /// Replays that may be under way before the host waits for the oldest.
@@ -35,14 +36,6 @@ struct Dispatch {
     pipeline: ComputePipeline,
     group: BindGroup,
     groups: [u32; 2],
-}
-
-/// A range of a buffer as a pass binds it.
-struct Window {
-    buffer: Buffer,
-    from: u64,
-    to: u64,
-    written: bool,
 }
 
 impl Loaded {
@@ -68,18 +61,12 @@ impl Loaded {
                     piece
                 })
                 .collect();
-            let each = lowered.passes.iter().map(|pass| {
-                let bound: Vec<&Piece> = pass
-                    .bindings
-                    .iter()
-                    .map(|b| match b.content {
-                        Content::Buffer(id) => &pieces[id],
-                        Content::Scratch(at) => &held[at],
-                    })
-                    .collect();
-                prepare(&shared, pass, &bound, &launch.label)
-            });
-            launches.push(each.collect::<Result<Vec<_>>>()?);
+            let piece = |content: Content| match content {
+                Content::Buffer(id) => &pieces[id],
+                Content::Scratch(at) => &held[at],
+            };
+            let each = lowered.passes.iter().map(|pass| prepare(&shared, pass, &piece, &launch.label));
+            launches.push(each.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect());
         }
         Ok(Loaded { shared, program, pieces, launches, under_way: VecDeque::new() })
     }
@@ -150,60 +137,54 @@ fn place(shared: &Shared, program: &Program, states: &[Piece]) -> Result<Vec<Pie
     Ok(pieces)
 }
 
-/// Every value is bound by itself, so that a shader does not depend on where its values stand. Where an adapter
-/// binds fewer than that, whole buffers are bound.
-fn windows(shared: &Shared, pass: &Pass, bound: &[&Piece], label: &str) -> Result<(Vec<Window>, Vec<Spot>)> {
-    let limits = shared.device.limits();
-    let most = limits.max_storage_buffer_binding_size;
-    let count = limits.max_storage_buffers_per_shader_stage as usize;
-    let view = |piece: &Piece, whole: bool| match whole {
-        true => (0, piece.buffer.size()),
-        // Not nothing: an empty range cannot be bound.
-        false => (piece.offset, piece.offset + (piece.len as u64).next_multiple_of(4).max(4)),
-    };
-    let gather = |whole: bool| {
-        let mut windows: Vec<Window> = vec![];
-        let mut spots = vec![];
-        for &piece in bound {
-            let (from, to) = view(piece, whole);
-            let same = |w: &Window| w.buffer == piece.buffer && w.from == from && w.to == to;
-            let memory = windows.iter().position(same).unwrap_or_else(|| {
-                windows.push(Window { buffer: piece.buffer.clone(), from, to, written: false });
-                windows.len() - 1
-            });
-            spots.push(Spot { memory, word: ((piece.offset - from) / 4) as u32 });
-        }
-        (windows, spots)
-    };
-    let (mut windows, mut spots) = gather(false);
-    if windows.len() > count {
-        (windows, spots) = gather(true);
+/// The dispatches of a pass: one, or for a pass over sets of buffers as few as the adapter's bindings allow.
+fn prepare<'p>(
+    shared: &Shared,
+    pass: &Pass,
+    piece: &dyn Fn(Content) -> &'p Piece,
+    label: &str,
+) -> Result<Vec<Dispatch>> {
+    if pass.sets.is_empty() {
+        let bound: Vec<&Piece> = pass.bindings.iter().map(|b| piece(b.content)).collect();
+        let (windows, spots) = windows(shared, pass, &bound, label)?;
+        return Ok(vec![dispatch(shared, pass, windows, &spots, None, label)?]);
     }
-    if windows.len() > count {
-        let problem_text =
-            format!("{label}: needs {} buffers at once, this adapter binds {count}", windows.len());
-        return Err(problem(problem_text));
-    }
-    if let Some(large) = windows.iter().find(|w| w.to - w.from > most) {
-        return Err(problem(format!(
-            "{label}: {} bytes do not fit one binding, which this adapter limits to {most}; use smaller batches",
-            large.to - large.from
-        )));
-    }
-    // One buffer is used in one way during a dispatch, through all its windows.
-    for (binding, piece) in pass.bindings.iter().zip(bound) {
-        if binding.access != Access::Read {
-            windows.iter_mut().filter(|w| w.buffer == piece.buffer).for_each(|w| w.written = true);
+    let mut shares: Vec<Share> = vec![];
+    for set in &pass.sets {
+        let pieces: Vec<&Piece> = set.contents.iter().map(|&content| piece(content)).collect();
+        if !shares.iter_mut().any(|share| share.take(shared, set, &pieces)) {
+            shares.push(Share::begin(shared, pass, set, &pieces, label)?);
         }
     }
-    Ok((windows, spots))
+    let each = shares.into_iter().map(|Share { sets, windows, memories }| {
+        let pass = pass.clone().over(sets);
+        let table = pass.table(|binding, content| {
+            Ok(((piece(content).offset - windows[memories[binding]].from) / 4) as u32)
+        })?;
+        let bytes: &[u8] = bytemuck::cast_slice(&table);
+        let buffer = shared.storage("a table", bytes.len() as u64)?;
+        let whole = Piece { buffer, offset: 0, len: bytes.len() };
+        shared.write(&whole, bytes)?;
+        let spots: Vec<Spot> = memories.iter().map(|&memory| Spot { memory, word: 0 }).collect();
+        dispatch(shared, &pass, windows, &spots, Some(whole.buffer), label)
+    });
+    each.collect()
 }
 
-fn prepare(shared: &Shared, pass: &Pass, bound: &[&Piece], label: &str) -> Result<Dispatch> {
-    let (windows, spots) = windows(shared, pass, bound, label)?;
+/// `table` is bound behind the windows.
+fn dispatch(
+    shared: &Shared,
+    pass: &Pass,
+    mut windows: Vec<Window>,
+    spots: &[Spot],
+    table: Option<Buffer>,
+    label: &str,
+) -> Result<Dispatch> {
     let written: Vec<bool> = windows.iter().map(|w| w.written).collect();
-    let text = wgsl(pass, &spots, &written)
+    let text = wgsl(pass, spots, &written)
         .ok_or_else(|| problem(format!("{label}: there is no shader {}.wgsl", pass.stem)))?;
+    windows.extend(table.map(|buffer| Window { from: 0, to: buffer.size(), buffer, written: false }));
+    let written: Vec<bool> = windows.iter().map(|w| w.written).collect();
     let known = super::lock(&shared.pipelines).get(&text).cloned();
     let pipeline = match known {
         Some(pipeline) => pipeline,
