@@ -26,6 +26,7 @@ pub mod segment_sum;
 pub mod slice;
 pub mod softmax;
 pub mod sort;
+pub mod splat;
 pub mod topk;
 pub mod vocabulary;
 
@@ -110,6 +111,7 @@ registry!(
     slice,
     softmax,
     sort,
+    splat,
     topk
 );
 

@@ -9,5 +9,6 @@ pub mod geometry;
 pub mod matching;
 pub mod path;
 pub mod residue;
+pub mod secondary;
 pub mod superpose;
 pub mod torsions;

@@ -24,6 +24,7 @@ mod segment_sum;
 mod slice;
 mod softmax;
 mod sort;
+mod splat;
 mod topk;
 
 use std::any::Any;
@@ -192,7 +193,7 @@ fn run_special(op: &dyn Operation, call: &Call<'_>) -> Result<()> {
         matmul: MatMul, reduce: Reduce, softmax: Softmax, norm: Norm, gather: Gather, segment_sum: SegmentSum,
         concat: Concat, pad: Pad, encode: Encode, fft: Fft, slice: Slice, random: Random,
         attention: Attention, conv: Conv, ipa: Ipa, long_conv: LongConv, mlp: Mlp, scan: Scan,
-        sort: Sort, topk: TopK,
+        sort: Sort, splat: Splat, topk: TopK,
     );
     Err(problem(format!("has no kernel for {}", op.stem())))
 }

@@ -26,6 +26,7 @@ mod slice;
 mod softmax;
 mod sort;
 pub mod source;
+mod splat;
 mod topk;
 
 use std::any::Any;
@@ -290,7 +291,7 @@ fn lower_special(op: &dyn Operation, call: &mut Call<'_>) -> Result<()> {
         matmul: MatMul, reduce: Reduce, softmax: Softmax, norm: Norm, gather: Gather, segment_sum: SegmentSum,
         concat: Concat, pad: Pad, encode: Encode, fft: Fft, slice: Slice, random: Random,
         attention: Attention, conv: Conv, ipa: Ipa, long_conv: LongConv, mlp: Mlp, scan: Scan,
-        sort: Sort, topk: TopK,
+        sort: Sort, splat: Splat, topk: TopK,
     );
     Err(problem(format!("there is no kernel for {}", op.stem())))
 }
