@@ -9,6 +9,7 @@ pub mod demo;
 pub mod devices;
 pub mod doctor;
 pub mod drgn;
+pub mod dyna;
 pub mod mdgen;
 pub mod progress;
 pub mod simulate;
@@ -64,6 +65,7 @@ struct Cli {
 enum Room {
     Demo(demo::Args),
     Drgn(drgn::Args),
+    Dyna(dyna::Args),
     Mdgen(mdgen::Args),
     Simulate(simulate::SimulateArgs),
     Devices(devices::Args),
@@ -77,6 +79,7 @@ impl Room {
         match self {
             Room::Demo(args) => demo::run(args),
             Room::Drgn(args) => drgn::run(args),
+            Room::Dyna(args) => dyna::run(args),
             Room::Mdgen(args) => mdgen::run(args),
             Room::Simulate(args) => simulate::run(args),
             Room::Devices(args) => devices::run(args),

@@ -5,6 +5,7 @@ pub mod attention;
 pub mod conv;
 pub mod encoding;
 pub mod frame;
+pub mod graph;
 pub mod hyena;
 pub mod ipa;
 pub mod mlp;

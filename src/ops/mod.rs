@@ -26,6 +26,7 @@ pub mod segment_sum;
 pub mod slice;
 pub mod softmax;
 pub mod sort;
+pub mod splat;
 pub mod sum_squares;
 pub mod topk;
 pub mod vocabulary;
@@ -111,6 +112,7 @@ registry!(
     slice,
     softmax,
     sort,
+    splat,
     sum_squares,
     topk
 );

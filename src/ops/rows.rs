@@ -98,6 +98,9 @@ rows! {
     leaky_relu(x, slope) = select(slope * x, x, x > 0.0);
         [x <- (x, slope, g) = select(slope * g, g, x > 0.0);]
         [slope <- (x, g) = select(g * x, 0.0, x > 0.0);]
+    /// x where positive, else e^x - 1
+    elu(x) = select(exp(x) - 1.0, x, x > 0.0);
+        [x <- (y, g) = select(g * (y + 1.0), g, y > 0.0);]
     /// 1 / (1 + e^-x)
     sigmoid(x) = { let e = exp(-abs(x)); select(e, 1.0, x > 0.0) / (1.0 + e) };
         [x <- (y, g) = g * y * (1.0 - y);]

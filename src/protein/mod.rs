@@ -10,5 +10,6 @@ pub mod linkage;
 pub mod matching;
 pub mod path;
 pub mod residue;
+pub mod secondary;
 pub mod superpose;
 pub mod torsions;

@@ -61,7 +61,7 @@ impl<'t> Var<'t> {
     unary_rows! {
         abs => absolute, square => square, reciprocal => reciprocal, sqrt => root, rsqrt => inverse_root,
         exp => exponential, log => logarithm, sin => sine, cos => cosine, tanh => hyperbolic_tangent,
-        erf => error_function, relu => relu, sigmoid => sigmoid, silu => silu, gelu => gelu,
+        erf => error_function, relu => relu, elu => elu, sigmoid => sigmoid, silu => silu, gelu => gelu,
         softplus => softplus, sign => signum, floor => round_down,
     }
 

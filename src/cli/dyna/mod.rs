@@ -1,0 +1,25 @@
+//! `kinesome dyna`: motion of atomic models from particle images.
+
+pub mod residue;
+
+use crate::error::Result;
+use clap::Subcommand;
+
+/// CryoDyna: learn how an atomic model moves from particle images
+#[derive(clap::Args, Debug)]
+#[command(arg_required_else_help = true, subcommand_required = true, disable_help_subcommand = true)]
+pub struct Args {
+    #[command(subcommand)]
+    pub command: Verb,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum Verb {
+    Residue(Box<residue::Args>),
+}
+
+pub fn run(args: Args) -> Result<()> {
+    match args.command {
+        Verb::Residue(args) => residue::run(*args),
+    }
+}

@@ -1,0 +1,251 @@
+//! The network and its losses on the tape: particle image to latent, latent to structure, structure to image.
+
+use super::config::Config;
+use super::decoder::Decoder;
+use super::encoder::{Encoder, Kind};
+use super::graph::{Graph, Springs, blocks};
+use super::image::{Projector, disagreement, filter};
+use super::losses::{self, Weights};
+use super::reference::Reference;
+use crate::Result;
+use crate::nn::graph::pick;
+use crate::tape::{Tape, Var};
+use crate::tensor::{DType, Tensor};
+use crate::train::Adam;
+
+/// States that hold a whole stack and not the network.
+pub const RESIDENT: &str = "resident.";
+
+pub struct Network {
+    pub encoder: Encoder,
+    pub decoder: Decoder,
+    pub projector: Projector,
+    springs: Springs,
+    weights: Weights,
+    keep: f64,
+    /// Å.
+    least: f64,
+    /// The reference's residues, then what they carry, Å.
+    places: Vec<[f64; 3]>,
+    carriers: Vec<usize>,
+    mask: Vec<f32>,
+    /// What the reference forgot to train stays as it started.
+    frozen_attention: bool,
+}
+
+/// What one batch brings.
+#[derive(Clone, Copy)]
+pub struct Inputs<'t> {
+    /// `[B, D D]`
+    pub images: Var<'t>,
+    /// `[B, D, D]`
+    pub targets: Var<'t>,
+    /// `[B, D, D]`
+    pub filters: Var<'t>,
+    /// `[B, 3, 3]`
+    pub rotations: Var<'t>,
+}
+
+#[derive(Clone, Copy)]
+pub struct Losses<'t> {
+    pub total: Var<'t>,
+    pub image: Var<'t>,
+    pub connected: Var<'t>,
+    pub elastic: Var<'t>,
+    pub clash: Var<'t>,
+}
+
+impl<'t> Losses<'t> {
+    pub const NAMES: [&'static str; 5] = ["total", "image", "connected", "elastic", "clash"];
+
+    pub fn named(&self) -> [(&'static str, Var<'t>); 5] {
+        let [total, image, connected, elastic, clash] = Self::NAMES;
+        [
+            (total, self.total),
+            (image, self.image),
+            (connected, self.connected),
+            (elastic, self.elastic),
+            (clash, self.clash),
+        ]
+    }
+}
+
+impl Network {
+    /// For images of `side` pixels of `apix` Å that are compared inside `mask`.
+    pub fn new(
+        config: &Config,
+        reference: &Reference,
+        side: usize,
+        apix: f64,
+        mask: &[f32],
+    ) -> Result<Network> {
+        let encoder = config.encoder();
+        encoder.check()?;
+        let graph = Graph::new(&reference.places, &reference.chains, blocks(reference), config.knn_num);
+        let width = config.model.model_cfg.latent_dim;
+        Ok(Network {
+            frozen_attention: config.parity && encoder.kind == Kind::Attention,
+            encoder,
+            decoder: Decoder::new(graph, width, !config.do_ref_init && !config.parity),
+            projector: Projector {
+                side,
+                apix,
+                sigma: config.data_process.sigma,
+                tail: config.data_process.tail as f32,
+                electrons: reference.points().map(|(_, electrons)| electrons as f32).collect(),
+            },
+            springs: Springs::new(reference, &config.cutoffs()),
+            weights: config.weights(),
+            keep: config.loss.dist_keep_ratio,
+            least: config.loss.clash_min_cutoff,
+            places: reference.points().map(|(place, _)| place).collect(),
+            carriers: reference.carried.iter().map(|c| c.by).collect(),
+            mask: mask.to_vec(),
+        })
+    }
+
+    fn residues(&self) -> usize {
+        self.places.len() - self.carriers.len()
+    }
+
+    fn pixels(&self) -> usize {
+        self.projector.side * self.projector.side
+    }
+
+    fn constant<'t>(tape: &'t Tape, places: &[[f64; 3]]) -> Var<'t> {
+        let flat = places.iter().flatten().map(|&v| v as f32).collect();
+        tape.constant(Tensor::f32(&[places.len(), 1, 3], flat))
+    }
+
+    /// Residues shifted by `[N, B, 3]`: their places `[N, B, 3]`.
+    pub fn residue_places<'t>(&self, shifts: Var<'t>) -> Var<'t> {
+        shifts + Self::constant(shifts.tape(), &self.places[..self.residues()])
+    }
+
+    /// Places of all that scatters, with what residues carry.
+    fn scatterers<'t>(&self, shifts: Var<'t>, residues: Var<'t>) -> Var<'t> {
+        if self.carriers.is_empty() {
+            return residues;
+        }
+        let carried = Self::constant(shifts.tape(), &self.places[self.residues()..]);
+        Var::concat(&[residues, pick(shifts, &self.carriers) + carried], 0)
+    }
+
+    /// A batch that is fed, or picked by `index` `[B]` from the `resident` images of a stack.
+    pub fn inputs<'t>(&self, tape: &'t Tape, batch: usize, resident: Option<usize>) -> Inputs<'t> {
+        let (side, pixels) = (self.projector.side, self.pixels());
+        let fed = |name: &str, shape: &[usize]| match resident {
+            None => tape.input(name, shape, DType::F32),
+            Some(count) => {
+                let width = shape[1..].iter().product();
+                let index = tape.input("index", &[batch], DType::I32);
+                let table =
+                    tape.state(&format!("{RESIDENT}{name}"), &[count, width], crate::tape::Init::Zeros);
+                tape.special(crate::ops::gather::Gather, &[table, index]).reshape(shape)
+            }
+        };
+        Inputs {
+            images: fed("images", &[batch, pixels]),
+            targets: fed("targets", &[batch, side, side]),
+            filters: fed("filters", &[batch, side, side]),
+            rotations: fed("rotations", &[batch, 3, 3]),
+        }
+    }
+
+    /// Minus the correlation of each particle `[B]` with what shifts `[N, B, 3]` predict.
+    fn disagreement<'t>(&self, inputs: &Inputs<'t>, scatterers: Var<'t>) -> Var<'t> {
+        let side = self.projector.side;
+        let mask = scatterers.tape().constant(Tensor::f32(&[side, side], self.mask.clone()));
+        let images = filter(self.projector.project(scatterers, inputs.rotations), inputs.filters);
+        disagreement(images, inputs.targets, mask)
+    }
+
+    /// Correlations `[B]` of the particles with the reference as it stands.
+    pub fn correlation_with_reference<'t>(&self, inputs: &Inputs<'t>) -> Var<'t> {
+        let tape = inputs.rotations.tape();
+        let batch = inputs.rotations.dim(0);
+        let places = Self::constant(tape, &self.places).expand(&[self.places.len(), batch, 3]);
+        -self.disagreement(inputs, places)
+    }
+
+    /// The losses of latents `[B, z]`.
+    pub fn losses<'t>(&self, inputs: &Inputs<'t>, z: Var<'t>) -> Losses<'t> {
+        let shifts = self.decoder.record(z);
+        let places = self.residue_places(shifts);
+        let image = self.disagreement(inputs, self.scatterers(shifts, places)).mean_all();
+        let held = losses::structural(places, &self.springs, self.keep, self.least);
+        let w = &self.weights;
+        let total = image.scale(w.image)
+            + held.connected.scale(w.connected)
+            + held.elastic.scale(w.elastic)
+            + held.clash.scale(w.clash);
+        Losses { total, image, connected: held.connected, elastic: held.elastic, clash: held.clash }
+    }
+
+    /// A step of training on a batch; `key` draws what dropout leaves out.
+    pub fn training_step<'t>(
+        &self,
+        tape: &'t Tape,
+        batch: usize,
+        resident: Option<usize>,
+        adam: &Adam,
+    ) -> Losses<'t> {
+        let inputs = self.inputs(tape, batch, resident);
+        let key = tape.input("key", &[4], DType::I32);
+        let z = self.encoder.record(inputs.images, None, Some(key));
+        let losses = self.losses(&inputs, z);
+        self.update(tape, losses.total, adam);
+        losses
+    }
+
+    /// A step that learns to predict no motion: mean squared shift.
+    pub fn still_step<'t>(
+        &self,
+        tape: &'t Tape,
+        batch: usize,
+        resident: Option<usize>,
+        adam: &Adam,
+    ) -> Var<'t> {
+        let inputs = self.inputs(tape, batch, resident);
+        let key = tape.input("key", &[4], DType::I32);
+        let z = self.encoder.record(inputs.images, None, Some(key));
+        let loss = self.decoder.record(z).square().mean_all();
+        self.update(tape, loss, adam);
+        loss
+    }
+
+    fn update<'t>(&self, tape: &'t Tape, loss: Var<'t>, adam: &Adam) {
+        let parameters = self.trained(tape);
+        let values: Vec<Var<'t>> = parameters.iter().map(|p| p.1).collect();
+        let gradients = tape.grad(loss, &values);
+        adam.record(tape, &parameters, &gradients);
+    }
+
+    /// Latents `[B, z]` of the inputs `images` `[B, D D]` and `present` `[B]`.
+    pub fn encoding<'t>(&self, tape: &'t Tape, batch: usize) -> Var<'t> {
+        let images = tape.input("images", &[batch, self.pixels()], DType::F32);
+        self.encoder.record(images, Some(tape.input("present", &[batch], DType::F32)), None)
+    }
+
+    /// Residues' places `[B, N, 3]` of the input `z` `[B, z]`.
+    pub fn decoding<'t>(&self, tape: &'t Tape, batch: usize) -> Var<'t> {
+        let z = tape.input("z", &[batch, self.encoder.z], DType::F32);
+        self.residue_places(self.decoder.record(z)).permute(&[1, 0, 2])
+    }
+
+    /// Declares every parameter.
+    pub fn declare(&self, tape: &Tape) {
+        self.encoding(tape, 1);
+        self.decoding(tape, 1);
+    }
+
+    fn trained<'t>(&self, tape: &'t Tape) -> Vec<(String, Var<'t>)> {
+        let forgotten = ["encoder.attn_layers.", "encoder.post_norm."];
+        let is_trained = |name: &str| {
+            !name.starts_with(RESIDENT)
+                && !(self.frozen_attention && forgotten.iter().any(|part| name.starts_with(part)))
+        };
+        let states = tape.states().into_iter().filter(|s| is_trained(&s.name));
+        states.map(|s| (s.name, tape.var(s.node))).collect()
+    }
+}

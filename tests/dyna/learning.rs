@@ -1,0 +1,36 @@
+//! Motion learned from particles whose truth is known.
+
+use crate::stack::{Print, Stack, score, trainer};
+
+/// The measure of the method: 3,000 particles of 64 pixels of 2 Å, signal a tenth of the noise, the model mid-way.
+/// Minutes; `KINESOME_DYNA_SET` takes settings apart by blanks, as `optimizer.lr=0.001 trainer.max_epochs=60`.
+#[test]
+#[ignore = "takes up to twenty minutes"]
+fn adenylate_kinase_moves() {
+    let number = |name: &str, otherwise: f64| {
+        std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
+    };
+    let images = number("KINESOME_DYNA_IMAGES", 3000.0) as usize;
+    let stack =
+        Stack::new(images, 64, 2.0, number("KINESOME_DYNA_SNR", 0.1), number("KINESOME_DYNA_AT", 0.5));
+    let mut config = stack.config();
+    config.trainer.max_epochs = number("KINESOME_DYNA_EPOCHS", 40.0) as usize;
+    config.trainer.check_val_every_n_epoch = 10;
+    config.optimizer.lr = number("KINESOME_DYNA_LR", 1e-4);
+    config.loss.dist_keep_ratio = number("KINESOME_DYNA_KEEP", 0.8);
+    config.data_process.low_pass_bandwidth =
+        Some(number("KINESOME_DYNA_LOWPASS", 0.0)).filter(|bandwidth| *bandwidth > 0.0);
+    let out = tempfile::tempdir().expect("a folder");
+    let mut trainer = trainer(config, out.path());
+    println!("{:?}\n{:?}", trainer.particles.notes, trainer.reference.notes);
+    let begun = std::time::Instant::now();
+    trainer.run(&mut Print).expect("training");
+    let score = score(&trainer, &stack);
+    println!(
+        "{score:?}, {:.2} of the static model's, {:.0} s",
+        score.learned / score.still,
+        begun.elapsed().as_secs_f64()
+    );
+    assert!(score.learned <= 0.45 * score.still, "{score:?}");
+    assert!(score.bonds <= 0.15 && score.closest >= 3.5 && score.explained >= 0.8, "{score:?}");
+}

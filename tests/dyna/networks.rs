@@ -1,0 +1,79 @@
+//! Encoder and decoder with the reference's weights.
+
+use std::collections::BTreeMap;
+
+use kinesome::io::npy::Array;
+use kinesome::plan::Store;
+use kinesome::systems::dyna::decoder::Decoder;
+use kinesome::systems::dyna::encoder::{Encoder, Kind};
+use kinesome::systems::dyna::graph::Graph;
+use kinesome::tape::Tape;
+use kinesome::tensor::{DType, Tensor};
+
+use crate::golden::{close, cpu, npz, places, run, tensor};
+
+fn encoder() -> Encoder {
+    Encoder { kind: Kind::Attention, hidden: vec![512, 256, 128, 128], attention_layers: 2, z: 64 }
+}
+
+pub fn graph(golden: &BTreeMap<String, Array>) -> Graph {
+    let model = npz("01_projection.npz");
+    let blocks: Vec<usize> =
+        golden["sec_ids"].to_i64().expect("integers").iter().map(|&b| b as usize).collect();
+    Graph::new(&places(&model["adk_ca"]), &[0; 214], blocks, 16)
+}
+
+/// A store with the weights of the file.
+fn store(golden: &BTreeMap<String, Array>) -> Store {
+    let store = cpu();
+    for (name, array) in golden {
+        if let Some(name) = name.strip_prefix("W.") {
+            store.set(name, &tensor(array)).expect("a weight");
+        }
+    }
+    store
+}
+
+#[test]
+fn latents_and_shifts_are_the_reference_s() {
+    let golden = npz("04_network_residue.npz");
+    let tape = Tape::new();
+    let images = tape.input("x", &[6, 256], DType::F32);
+    let z = encoder().record(images, None, None);
+    let given = tape.input("z", &[6, 64], DType::F32);
+    let shifts = Decoder::new(graph(&golden), 32, false).record(given).permute(&[1, 0, 2]);
+    let feeds = [("x", &tensor(&golden["x"])), ("z", &tensor(&golden["z"]))];
+    let found = run(&tape, &store(&golden), &[("z", z), ("shifts", shifts)], &feeds);
+    close("latents", &found["z"], &golden["z"].to_f32(), 1e-5);
+    close("shifts", &found["shifts"], &golden["deformation"].to_f32(), 2e-5);
+    // Every weight of the file was asked for, under its own name and shape.
+    let declared: Vec<String> = tape.states().into_iter().map(|s| s.name).collect();
+    let fixed = ["edge_dist", "pe_vector", "meta_2_node_vector"];
+    for name in golden.keys().filter_map(|name| name.strip_prefix("W.")) {
+        let is_graph = fixed.iter().any(|part| name.ends_with(part));
+        assert!(is_graph || declared.iter().any(|d| d == name), "{name} is not used");
+    }
+}
+
+/// Images that only fill up a batch change nothing.
+#[test]
+fn a_batch_that_is_not_full_is_a_smaller_one() {
+    let golden = npz("04_network_residue.npz");
+    let x = golden["x"].to_f32();
+    let encode = |count: usize, size: usize| {
+        let tape = Tape::new();
+        let images = tape.input("x", &[size, 256], DType::F32);
+        let present = tape.input("present", &[size], DType::F32);
+        let z = encoder().record(images, Some(present), None);
+        let mut fed = x[..count * 256].to_vec();
+        fed.resize(size * 256, 7.0);
+        let mut there = vec![1.0; count];
+        there.resize(size, 0.0);
+        let feeds = [("x", &Tensor::f32(&[size, 256], fed)), ("present", &Tensor::f32(&[size], there))];
+        run(&tape, &store(&golden), &[("z", z)], &feeds)["z"][..count * 64].to_vec()
+    };
+    close("four of six", &encode(4, 6), &encode(4, 4), 1e-6);
+    let (all, four) = (encode(6, 6), encode(4, 4));
+    let apart = all.iter().zip(&four).fold(0.0_f32, |m, (a, b)| m.max((a - b).abs()));
+    assert!(apart > 1e-3, "images of a batch attend to one another");
+}
