@@ -6,6 +6,7 @@
 
 mod operations;
 mod training;
+mod trajectories;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -23,22 +24,24 @@ use crate::{Result, interrupt};
 pub struct Case {
     /// `matmul/wide-layer`, `drgn/box64-256x3`
     pub name: String,
-    /// What one replay does that of: images. None for a single operation.
-    pub images: Option<usize>,
+    /// Images or trajectories that one replay takes. None for a single operation.
+    pub examples: Option<usize>,
     record: Record,
-    feeds: Vec<(String, Tensor)>,
+    /// Made when the case runs: they may be large.
+    feeds: Feeds,
 }
 
 type Record = Box<dyn for<'t> Fn(&'t Tape) -> Var<'t>>;
+type Feeds = Box<dyn Fn() -> Vec<(String, Tensor)>>;
 
 impl Case {
     fn new(
         name: String,
-        images: Option<usize>,
-        feeds: Vec<(String, Tensor)>,
+        examples: Option<usize>,
+        feeds: impl Fn() -> Vec<(String, Tensor)> + 'static,
         record: impl for<'t> Fn(&'t Tape) -> Var<'t> + 'static,
     ) -> Case {
-        Case { name, images, record: Box::new(record), feeds }
+        Case { name, examples, record: Box::new(record), feeds: Box::new(feeds) }
     }
 }
 
@@ -46,6 +49,7 @@ impl Case {
 pub fn cases() -> Result<Vec<Case>> {
     let mut all = operations::cases();
     all.extend(training::cases()?);
+    all.extend(trajectories::cases()?);
     Ok(all)
 }
 
@@ -74,8 +78,10 @@ pub struct Timing {
     pub share_of_peak: f64,
     /// Of the matrix-product peak alone.
     pub share_of_flops: f64,
-    pub images_per_second: Option<f64>,
-    pub images_per_cpu_second: Option<f64>,
+    /// Arena, states and inputs.
+    pub megabytes: f64,
+    pub examples_per_second: Option<f64>,
+    pub examples_per_cpu_second: Option<f64>,
 }
 
 /// Times replays of a case for about `seconds`, and at least three.
@@ -101,8 +107,9 @@ pub fn measure(
         gigabytes,
         share_of_peak: (gflops / peak.gflops).max(gigabytes / peak.gigabytes),
         share_of_flops: gflops / peak.gflops,
-        images_per_second: case.images.map(|n| n as f64 / median),
-        images_per_cpu_second: case.images.zip(cpu).map(|(n, cpu)| n as f64 / cpu),
+        megabytes: (program.arena_bytes + program.state_bytes() + program.input_bytes()) as f64 / 1e6,
+        examples_per_second: case.examples.map(|n| n as f64 / median),
+        examples_per_cpu_second: case.examples.zip(cpu).map(|(n, cpu)| n as f64 / cpu),
     })
 }
 
@@ -179,7 +186,8 @@ impl Run {
         let done = tape.scalar(1.0).scale(1.0);
         let outputs = [("value", value), ("done", done)];
         let mut step = Step::new(&Store::new(device.clone(), 0), &tape, &outputs, options)?;
-        let feeds: Vec<(&str, &Tensor)> = case.feeds.iter().map(|(n, t)| (n.as_str(), t)).collect();
+        let values = (case.feeds)();
+        let feeds: Vec<(&str, &Tensor)> = values.iter().map(|(n, t)| (n.as_str(), t)).collect();
         // Pages are touched, kernels compiled and clocks go up.
         step.run(&feeds)?;
         step.number("done")?;

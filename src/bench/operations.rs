@@ -28,11 +28,13 @@ pub fn case(
     shapes: &[&[usize]],
     record: impl for<'t> Fn(&'t Tape, &[Var<'t>]) -> Var<'t> + 'static,
 ) -> Case {
-    let feeds: Vec<_> =
-        shapes.iter().enumerate().map(|(i, s)| (format!("x{i}"), normal(s, i as u64))).collect();
-    let metas: Vec<_> = feeds.iter().map(|(n, t)| (n.clone(), t.shape.clone())).collect();
+    let shapes: Vec<Vec<usize>> = shapes.iter().map(|s| s.to_vec()).collect();
+    let made = shapes.clone();
+    let feeds =
+        move || made.iter().enumerate().map(|(i, s)| (format!("x{i}"), normal(s, i as u64))).collect();
     Case::new(name.into(), None, feeds, move |tape| {
-        let inputs: Vec<Var> = metas.iter().map(|(n, s)| tape.input(n, s, DType::F32)).collect();
+        let input = |(i, s): (usize, &Vec<usize>)| tape.input(&format!("x{i}"), s, DType::F32);
+        let inputs: Vec<Var> = shapes.iter().enumerate().map(input).collect();
         record(tape, &inputs)
     })
 }

@@ -35,20 +35,22 @@ fn drgn(side: usize, width: usize) -> Result<Case> {
     )?;
     let network = Network::new(&config)?;
     let pixels = network.mask_len();
-    let mut philox = Philox::new(2, 2);
-    let rotations = (0..BATCH).flat_map(|_| random_rotation([0; 3].map(|_| philox.uniform_f64())));
-    let rotations = rotations.flatten().map(|v| v as f32).collect();
-    let mut feeds = vec![
-        ("images".to_string(), normal(&[BATCH, pixels], 0)),
-        ("ctf".into(), normal(&[BATCH, pixels], 1)),
-        ("rotations".into(), Tensor::f32(&[BATCH, 3, 3], rotations)),
-        ("weights".into(), Tensor::f32(&[BATCH], vec![1.0 / BATCH as f32; BATCH])),
-        ("beta".into(), Tensor::scalar(1.0 / ZDIM as f32)),
-        ("key".into(), random_key(0, 1)),
-    ];
-    feeds.extend(
-        Adam::default().schedule(1).feeds().into_iter().map(|(name, value)| (name.to_string(), value)),
-    );
+    let feeds = move || {
+        let mut philox = Philox::new(2, 2);
+        let rotations = (0..BATCH).flat_map(|_| random_rotation([0; 3].map(|_| philox.uniform_f64())));
+        let rotations = rotations.flatten().map(|v| v as f32).collect();
+        let mut feeds = vec![
+            ("images".to_string(), normal(&[BATCH, pixels], 0)),
+            ("ctf".into(), normal(&[BATCH, pixels], 1)),
+            ("rotations".into(), Tensor::f32(&[BATCH, 3, 3], rotations)),
+            ("weights".into(), Tensor::f32(&[BATCH], vec![1.0 / BATCH as f32; BATCH])),
+            ("beta".into(), Tensor::scalar(1.0 / ZDIM as f32)),
+            ("key".into(), random_key(0, 1)),
+        ];
+        let schedule = Adam::default().schedule(1).feeds();
+        feeds.extend(schedule.into_iter().map(|(name, value)| (name.to_string(), value)));
+        feeds
+    };
     Ok(Case::new(format!("drgn/box{side}-{width}x{LAYERS}"), Some(BATCH), feeds, move |tape| {
         let objective = Objective { beta_control: None, adam: Adam::default(), clip: None, loss_scale: None };
         network.training_step(tape, BATCH, &objective).total

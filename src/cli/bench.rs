@@ -15,6 +15,7 @@ Examples:
   kinesome bench drgn/ --device cpu --threads 1  the training steps of cryoDRGN on one core
   kinesome bench matmul --json > products.json
   kinesome bench drgn/box64-256x3 --profile      where the time of a step goes
+  kinesome bench mdgen/long                      time and memory against the length of a trajectory
 
 A case's share is that of the device's own matrix product or memory copy, whichever it is nearer to; both are measured \
 in the same run. Short cases run many times between two waits for their result.")]
@@ -87,7 +88,9 @@ pub fn run(args: Args) -> Result<()> {
     if !args.json {
         println!("{}: {}", results.device, results.description);
         println!("peak: {:.1} GFLOP/s in products, {:.1} GB/s in a copy\n", peak.gflops, peak.gigabytes);
-        println!("case                              ms  GFLOP/s    GB/s  of peak  launches  images/s");
+        println!(
+            "case                              ms  GFLOP/s    GB/s  of peak  launches      MB  examples/s"
+        );
     }
     for (done, case) in cases.iter().enumerate() {
         stages.show("timing", "cases", done, cases.len())?;
@@ -122,14 +125,15 @@ fn print_profile(shares: &[Share]) {
 }
 
 fn line(t: &Timing) -> String {
-    let images = t.images_per_second.map(|v| format!("{v:9.1}")).unwrap_or_default();
+    let examples = t.examples_per_second.map(|v| format!("{v:11.2}")).unwrap_or_default();
     format!(
-        "{:28} {:8.3} {:8.1} {:7.1} {:6.0} % {:9} {images}",
+        "{:28} {:8.3} {:8.1} {:7.1} {:6.0} % {:9} {:7.0} {examples}",
         t.name,
         1e3 * t.seconds,
         t.gflops,
         t.gigabytes,
         100.0 * t.share_of_peak,
-        t.launches
+        t.launches,
+        t.megabytes
     )
 }

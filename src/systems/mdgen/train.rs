@@ -353,7 +353,7 @@ impl<'a> Trainer<'a> {
 }
 
 /// `[seed low, seed high, step low, step high]`
-fn random_key(seed: u64, step: u64) -> Tensor {
+pub fn random_key(seed: u64, step: u64) -> Tensor {
     let words = [seed, seed >> 32, step, step >> 32].map(|w| w as u32 as i32);
     Tensor::i32(&[4], words.to_vec())
 }
