@@ -218,15 +218,12 @@ impl<'a> Model<'a> {
                 }
             }
         }
-        for i in 1..count.saturating_sub(1) {
-            if codes[i] != ' ' {
-                continue;
-            }
+        for (i, code) in codes.iter_mut().enumerate().take(count.saturating_sub(1)).skip(1) {
             let inside = |n: usize| (1..n).any(|k| i >= k && self.turn(i - k, n));
-            if [3, 4, 5].into_iter().any(inside) {
-                codes[i] = 'T';
-            } else if self.bends(i) {
-                codes[i] = 'S';
+            if *code == ' ' && [3, 4, 5].into_iter().any(inside) {
+                *code = 'T';
+            } else if *code == ' ' && self.bends(i) {
+                *code = 'S';
             }
         }
     }

@@ -24,11 +24,8 @@ mod segment_sum;
 mod slice;
 mod softmax;
 mod sort;
-<<<<<<< HEAD
-mod sum_squares;
-=======
 mod splat;
->>>>>>> dyna
+mod sum_squares;
 mod topk;
 
 use std::any::Any;
@@ -197,11 +194,7 @@ fn run_special(op: &dyn Operation, call: &Call<'_>) -> Result<()> {
         matmul: MatMul, reduce: Reduce, softmax: Softmax, norm: Norm, gather: Gather, segment_sum: SegmentSum,
         concat: Concat, pad: Pad, encode: Encode, fft: Fft, slice: Slice, random: Random,
         attention: Attention, conv: Conv, ipa: Ipa, long_conv: LongConv, mlp: Mlp, scan: Scan,
-<<<<<<< HEAD
-        sort: Sort, sum_squares: SumSquares, topk: TopK,
-=======
-        sort: Sort, splat: Splat, topk: TopK,
->>>>>>> dyna
+        sort: Sort, splat: Splat, sum_squares: SumSquares, topk: TopK,
     );
     Err(problem(format!("has no kernel for {}", op.stem())))
 }

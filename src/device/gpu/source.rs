@@ -29,11 +29,7 @@ pub struct Spot {
 macro_rules! files {
     ($stem:expr, $folder:literal, $extension:literal) => {
         files!($stem, $folder, $extension, prelude attention chain concat conv encode fft gather ipa long_conv
-<<<<<<< HEAD
-            matmul mlp norm order pad random reduce scan segment_sum slice softmax sort sum_squares topk)
-=======
-            matmul mlp norm order pad random reduce scan segment_sum slice softmax sort splat topk)
->>>>>>> dyna
+            matmul mlp norm order pad random reduce scan segment_sum slice softmax sort splat sum_squares topk)
     };
     ($stem:expr, $folder:literal, $extension:literal, $($known:ident)*) => {
         match $stem {

@@ -241,10 +241,9 @@ impl Network {
 
     fn trained<'t>(&self, tape: &'t Tape) -> Vec<(String, Var<'t>)> {
         let forgotten = ["encoder.attn_layers.", "encoder.post_norm."];
-        let is_trained = |name: &str| {
-            !name.starts_with(RESIDENT)
-                && !(self.frozen_attention && forgotten.iter().any(|part| name.starts_with(part)))
-        };
+        let is_frozen =
+            |name: &str| self.frozen_attention && forgotten.iter().any(|part| name.starts_with(part));
+        let is_trained = |name: &str| !(name.starts_with(RESIDENT) || is_frozen(name));
         let states = tape.states().into_iter().filter(|s| is_trained(&s.name));
         states.map(|s| (s.name, tape.var(s.node))).collect()
     }
