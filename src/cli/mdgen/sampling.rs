@@ -51,7 +51,8 @@ pub struct Sampling {
     steps: usize,
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Move residues, as little as it takes, until the bonds between them are sound and nothing clashes
+    /// Move residues, as little as it takes, until the bonds between them are sound and nothing clashes; rollouts go on
+    /// from what comes out
     #[arg(long)]
     repair: bool,
     /// Keep what a stopped run has finished
@@ -245,8 +246,8 @@ pub struct Written {
 }
 
 impl Written {
-    /// Appends the frames of a window [frames × residues], Å.
-    pub fn push(&mut self, mut atoms: Vec<Atoms>) -> Result<()> {
+    /// Appends the frames of a window [frames × residues], Å; the last of them, repaired where that is asked for.
+    pub fn push(&mut self, mut atoms: Vec<Atoms>) -> Result<Vec<Atoms>> {
         let kinds = &self.kinds;
         if self.repair {
             atoms.par_chunks_mut(kinds.len()).for_each(|frame| linkage::repair(kinds, frame));
@@ -258,7 +259,8 @@ impl Written {
             broken: found.iter().filter(|f| f.breaks > 0).count(),
             clashing: found.iter().filter(|f| f.clashes > 0).count(),
         });
-        atoms.chunks(self.kinds.len()).try_for_each(|frame| self.writer.push(frame))
+        atoms.chunks(self.kinds.len()).try_for_each(|frame| self.writer.push(frame))?;
+        Ok(atoms.split_off(atoms.len().saturating_sub(self.kinds.len())))
     }
 
     /// Of all windows so far.

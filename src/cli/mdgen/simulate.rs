@@ -111,9 +111,8 @@ fn one_window(generator: &mut Generator, rollouts: &mut [Rollout], number: usize
     let streams: Vec<u64> = rollouts.iter().map(|r| r.molecule.stream(r.sample, number)).collect();
     for (rollout, sample) in rollouts.iter_mut().zip(generator.windows(&known, &streams)?) {
         let residues = rollout.last.len();
-        rollout.last = sample.atoms[sample.atoms.len() - residues..].to_vec();
         // The first frame of a window is the last of the one before.
-        rollout.written.push(sample.atoms[residues * usize::from(number > 0)..].to_vec())?;
+        rollout.last = rollout.written.push(sample.atoms[residues * usize::from(number > 0)..].to_vec())?;
     }
     Ok(())
 }

@@ -229,13 +229,7 @@ fn pairs<'a>(
     (reference, generated): (&Path, &Path),
 ) -> Result<Vec<(&'a Source, Vec<&'a Source>)>> {
     let all = || made.iter().collect::<Vec<_>>();
-    match (known, made) {
-        ([own], _) if options.transition_paths => return Ok(vec![(own, all())]),
-        ([own], [_]) if !(reference.is_dir() && generated.is_dir()) => return Ok(vec![(own, all())]),
-        _ => {}
-    }
-    let mut found = Vec::new();
-    for own in known {
+    let of = |own: &Source| -> Vec<&Source> {
         let mine = |s: &&Source| match options.transition_paths {
             true => s
                 .name
@@ -243,7 +237,16 @@ fn pairs<'a>(
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with(['_', '.', '-'])),
             false => s.name == own.name,
         };
-        let theirs: Vec<&Source> = made.iter().filter(mine).collect();
+        made.iter().filter(mine).collect()
+    };
+    match (known, made) {
+        ([own], _) if options.transition_paths && of(own).is_empty() => return Ok(vec![(own, all())]),
+        ([own], [_]) if !(reference.is_dir() && generated.is_dir()) => return Ok(vec![(own, all())]),
+        _ => {}
+    }
+    let mut found = Vec::new();
+    for own in known {
+        let theirs = of(own);
         if !theirs.is_empty() {
             found.push((own, theirs));
         }
