@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::golden::{close, npz};
 use kinesome::device::cpu::Cpu;
 use kinesome::io::npy::Array;
-use kinesome::plan::{Options, Step, Store};
+use kinesome::plan::{Kernel, Options, Program, Step, Store};
 use kinesome::protein::residue::ATOMS;
 use kinesome::systems::mdgen::checkpoint::{self, Checkpoint};
 use kinesome::systems::mdgen::config::{Config, Task};
@@ -187,6 +187,30 @@ fn five_steps_of_adam() {
             })
             .collect();
         close(&format!("{name}: losses"), &found, &case.arrays["adam_losses"].to_f32(), 1e-3);
+    }
+}
+
+/// The gradients' norm, Adam and the moving averages of all parameters are few launches, whatever their number.
+#[test]
+fn an_optimiser_is_few_launches() {
+    for name in NAMES {
+        let network = Network::new(&config(name)).expect("a network");
+        let tape = Tape::new();
+        let objective = Objective { adam: Adam::default(), clip: Some(1.0), ema: Some(0.999) };
+        let losses = network.training_step(&tape, 2, &objective);
+        let program = Program::new(&tape, &[("total", losses.total)], Options::default()).expect("a plan");
+        let count = |has: fn(&Kernel) -> bool| program.launches.iter().filter(|l| has(&l.kernel)).count();
+        let updates = |kernel: &Kernel| match kernel {
+            Kernel::Chain(chain) | Kernel::Chains { chain, .. } => {
+                chain.steps.iter().any(|s| s.row.name == "adam")
+            }
+            Kernel::Special { .. } => false,
+        };
+        let norms =
+            |kernel: &Kernel| matches!(kernel, Kernel::Special { op, .. } if op.stem() == "sum_squares");
+        assert_eq!([count(updates), count(norms)], [1, 1], "{name}\n{}", program.listing());
+        let parameters = program.states.iter().filter(|(s, _)| s.name.starts_with("ema.")).count();
+        println!("{name}: {parameters} parameters, {} launches", program.launches.len());
     }
 }
 
