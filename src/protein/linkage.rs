@@ -21,8 +21,13 @@ const O: usize = 3;
 
 /// Distances across a trans peptide bond from one residue's atom to the next one's (Engh and Huber 1991), and how far
 /// heat takes them from there, Å.
-const ACROSS: [(usize, usize, f64, f64); 5] =
-    [(C, N, 1.329, 0.06), (CA, N, 2.425, 0.15), (O, N, 2.250, 0.1), (C, CA, 2.435, 0.15), (CA, CA, 3.800, 0.2)];
+const ACROSS: [(usize, usize, f64, f64); 5] = [
+    (C, N, 1.329, 0.06),
+    (CA, N, 2.425, 0.15),
+    (O, N, 2.250, 0.1),
+    (C, CA, 2.435, 0.15),
+    (CA, CA, 3.800, 0.2),
+];
 /// The last of them where the bond is cis: what is nearer, with a bond that is not drawn out.
 const CIS: f64 = 2.95;
 const CIS_BELOW: f64 = 3.3;

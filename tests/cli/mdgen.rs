@@ -142,7 +142,10 @@ fn paths_between_frames_and_between_states() {
     assert_eq!(read("paths/GGG_0.xtc"), b"kept");
     for (more, part) in [
         (&["--frames", "3", "9999", "-o", "x"][..], "there is no frame 9999"),
-        (&["--between", "1", "9", "--timestep", "1", "--lag", "10", "--states", "3", "-o", "x"], "no frame in state 9"),
+        (
+            &["--between", "1", "9", "--timestep", "1", "--lag", "10", "--states", "3", "-o", "x"],
+            "no frame in state 9",
+        ),
         (&["--between", "2", "2", "-o", "x"], "two different states"),
         (&["--num-paths", "0", "-o", "x"], "--num-paths"),
         (&["--lag", "15", "-o", "x"], "--lag"),

@@ -112,7 +112,7 @@ fn contrast_and_frame_are_found_out() {
     let mut model = Structure::read(&stack.path("model.pdb")).expect("a model");
     model.models[0].iter_mut().flatten().for_each(|v| *v += 64.0);
     model.write(&stack.path("model.pdb")).expect("a model");
-    let images = kinesome::io::mrc::MrcFile::open(&stack.path("particles.mrcs")).expect("a stack");
+    let images = kinesome::io::mrc::MrcFile::open(stack.path("particles.mrcs")).expect("a stack");
     let mut dark = vec![0.0; images.len() * 32 * 32];
     for (i, image) in dark.chunks_mut(32 * 32).enumerate() {
         images.read_image(i, image).expect("an image");

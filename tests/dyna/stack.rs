@@ -15,7 +15,6 @@ use crate::secondary::data;
 
 pub struct Stack {
     pub folder: tempfile::TempDir,
-    pub apix: f64,
     /// CA places that each image shows.
     pub truth: Vec<Vec<[f64; 3]>>,
 }
@@ -54,7 +53,7 @@ impl Stack {
                 all.filter(|(_, atom)| atom.name == "CA").map(|((place, _), _)| place).collect()
             })
             .collect();
-        Stack { folder, apix, truth }
+        Stack { folder, truth }
     }
 
     pub fn config(&self) -> Config {

@@ -42,7 +42,10 @@ pub fn run(args: Args) -> Result<()> {
         if args.sampling.has(name) {
             continue;
         }
-        let stored = args.stored_frames.unwrap_or(usize::MAX).min(molecule.store.frames().div_ceil(args.stored_interval));
+        let stored = args
+            .stored_frames
+            .unwrap_or(usize::MAX)
+            .min(molecule.store.frames().div_ceil(args.stored_interval));
         let stretches = stretches(generator.config(), stored)
             .map_err(|why| Error::usage(format!("{}: {why}", molecule.store.path().display())))?;
         let mut progress = Progress::new(name, "windows");
