@@ -22,14 +22,14 @@ for task in $tasks; do
             "$kinesome" mdgen evaluate "$data" "sim-$split" --replicate "$data/replicate" --reference-step 2 --lag 20 -o "sim-$split/report"
         done ;;
     interpolate) # paths of 200 ps, read every 20 ps
-        "$kinesome" mdgen train --tps-condition "${network[@]}" --num-frames 21 --frame-interval 5 --repeat 96 --epochs 60 -o tps
+        "$kinesome" mdgen train --tps-condition "${network[@]}" --num-frames 21 --frame-interval 5 --repeat 96 --epochs 40 -o tps
         "$kinesome" mdgen interpolate --sim-ckpt tps/last.ckpt --data-dir "$data" --split train.csv --num-paths 50 --batch-size 25 \
             --lag 20 -o tps-paths
         for name in AAAA DTIE GPQS KLVF YWGS; do
             "$kinesome" mdgen evaluate "$data/$name.npy" tps-paths --transition-paths --reference-step 2 --lag 20 -o "tps-report/$name"
         done ;;
     upsample) # from 1 ps to 0.1 ps
-        "$kinesome" mdgen train --sim-condition --cond-interval 10 "${network[@]}" --suffix _100fs --num-frames 21 --repeat 96 --epochs 40 -o up
+        "$kinesome" mdgen train --sim-condition --cond-interval 10 "${network[@]}" --suffix _100fs --num-frames 21 --repeat 96 --epochs 20 -o up
         "$kinesome" mdgen upsample --sim-ckpt up/last.ckpt --data-dir "$data" --suffix _100fs --split train.csv --stored-interval 10 \
             --batch-size 10 -o up-fine
         for name in AAAA DTIE GPQS KLVF YWGS; do
@@ -37,7 +37,7 @@ for task in $tasks; do
                 --lag 2 -o "up-report/$name"
         done ;;
     inpaint) # the two inner residues
-        "$kinesome" mdgen train --inpainting --no-aa-emb --no-torsion "${network[@]}" --num-frames 16 --frame-interval 5 --repeat 96 --epochs 40 -o design
+        "$kinesome" mdgen train --inpainting --no-aa-emb --no-torsion "${network[@]}" --num-frames 16 --frame-interval 5 --repeat 96 --epochs 20 -o design
         for split in train held; do
             "$kinesome" mdgen inpaint --sim-ckpt design/last.ckpt --data-dir "$data" --split $split.csv --random-start-idx --num-designs 50 \
                 --batch-size 25 --sampler euler -o "design-$split"

@@ -93,7 +93,7 @@ impl Generator {
         let mut start = Vec::with_capacity(self.batch * t * l * wide);
         for i in 0..self.batch {
             let own = streams.get(i).unwrap_or(&stream);
-            let mut philox = Philox::new(self.seed, 0x6d64_0000_0000_0000 | own);
+            let mut philox = Philox::new(self.seed, 0x6d64_0000_0000_0000 ^ own);
             let types: Vec<f32> =
                 (0..l).flat_map(|_| dirichlet::draw(None, 1.0, &mut philox)).map(|v| v as f32).collect();
             for at in 0..t * l {

@@ -93,7 +93,7 @@ impl Solver {
                 moved(x, &[(0.5 * h, &first), (0.5 * h, &second)])
             })?,
             Solver::Sde { steps, seed, stream } => {
-                let mut philox = Philox::new(seed, 0x7364_0000_0000_0000 | stream);
+                let mut philox = Philox::new(seed, 0x7364_0000_0000_0000 ^ stream);
                 fixed(x, steps, times, |x, t, h| {
                     let v = counted.velocity(x, t)?;
                     // The score is singular where the noise is all (t = 0) or none (t = 1).
