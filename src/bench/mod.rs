@@ -134,6 +134,8 @@ pub struct Share {
     /// Layer, operation, shape and the line that recorded it.
     pub label: String,
     pub seconds: f64,
+    /// Of the processor, where the system tells (Linux).
+    pub cpu_seconds: Option<f64>,
     pub gflops: f64,
     pub gigabytes: f64,
 }
@@ -157,10 +159,12 @@ pub fn profile(device: &Arc<dyn Device>, case: &Case, options: Options) -> Resul
         let once = burst(1)?;
         let times = (BURST / once.max(1e-9)).clamp(2.0, 100.0) as usize;
         // The wait for the result is paid once, with one launch and with many.
+        let before = cpu_seconds();
         let seconds = ((burst(times)? - once) / (times - 1) as f64).max(1e-9);
+        let cpu_seconds = cpu_seconds().zip(before).map(|(end, start)| (end - start) / times as f64);
         let of = |amount: f64| amount / seconds / 1e9;
         let (gflops, gigabytes) = (of(flop as f64), of(traffic as f64));
-        shares.push(Share { label, seconds, gflops, gigabytes });
+        shares.push(Share { label, seconds, cpu_seconds, gflops, gigabytes });
     }
     shares.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
     Ok(shares)

@@ -116,10 +116,11 @@ pub fn run(args: Args) -> Result<()> {
 
 fn print_profile(shares: &[Share]) {
     let total: f64 = shares.iter().map(|s| s.seconds).sum();
-    println!("      ms  share  GFLOP/s    GB/s  launch");
+    println!("      ms  share   CPU ms  GFLOP/s    GB/s  launch");
     for s in shares {
         let (ms, share) = (1e3 * s.seconds, 100.0 * s.seconds / total);
-        println!("{ms:8.3} {share:5.1} % {:8.1} {:7.1}  {}", s.gflops, s.gigabytes, s.label);
+        let cpu = s.cpu_seconds.map(|cpu| format!("{:8.3}", 1e3 * cpu)).unwrap_or_default();
+        println!("{ms:8.3} {share:5.1} % {cpu:8} {:8.1} {:7.1}  {}", s.gflops, s.gigabytes, s.label);
     }
     println!("{:8.3} ms in {} launches, each timed by itself\n", 1e3 * total, shares.len());
 }

@@ -24,7 +24,7 @@ const TABLE: &[(&str, Tolerance)] = &[
         Tolerance {
             value: 1e-6,
             derivative: 1e-4,
-            reason: "Abramowitz-Stegun 7.1.26 is good to 1.5e-7 absolute",
+            reason: "sums and a quotient near one, rounded to f32: 5e-7 absolute",
         },
     ),
     (

@@ -70,7 +70,9 @@ pub mod single {
     /// 2^n for an integral n in [-126, 127].
     #[inline(always)]
     pub fn pow2(n: f32) -> f32 {
-        f32::from_bits(((n + 127.0) as i32 as u32) << 23)
+        // Added to 1.5 2^23, n + 127 stands in the last bits, where a shift takes it to the exponent. (A
+        // conversion to an integer would have to saturate.)
+        f32::from_bits((n + 12_583_039.0).to_bits() << 23)
     }
     /// e of x = m 2^e with m in [1/sqrt 2, sqrt 2), for a normal x > 0.
     #[inline(always)]
@@ -162,19 +164,15 @@ pub mod single {
             select(select(big, -big, x < 0.0), small, abs(x) < 0.625)
         };
 
-        /// Abramowitz and Stegun 7.1.26 has only 1e-7 absolute; this is the series below 1 and 7.1.28's
-        /// rational form refined by exp(-x^2) above.
+        /// A quotient of polynomials of degree 5 in x^2, fitted to a relative 2e-8 up to 3.92, where erf is 1 in
+        /// f32; rounding leaves an absolute error below 5e-7.
         erf(x) = {
-            let a = abs(x);
-            let z = x * x;
-            let low = (7.853_861_4e-5 * z - 8.010_193_6e-4) * z + 5.188_327_7e-3;
-            let p = ((low * z - 2.685_381_2e-2) * z + 1.128_358_5e-1) * z - 3.761_262_6e-1;
-            let small = x * (p * z + 1.128_379_2);
-            let t = 1.0 / (1.0 + 0.327_591_1 * a);
-            let high = (1.061_405_4 * t - 1.453_152) * t + 1.421_413_7;
-            let q = (high * t - 2.844_967_4e-1) * t + 2.548_295_9e-1;
-            let big = 1.0 - q * t * exp(-z);
-            select(select(big, -big, x < 0.0), small, a < 1.0)
+            let z = min(x * x, 15.4);
+            let upper = ((2.050_033_1e-6 * z + 2.848_751_5e-4) * z + 3.765_515_1e-3) * z + 5.274_840_7e-2;
+            let p = (upper * z + 1.904_048_1e-1) * z + 1.128_379_1;
+            let lower = ((3.809_075_3e-5 * z + 1.162_500_6e-3) * z + 1.496_902_3e-2) * z + 1.141_083_4e-1;
+            let q = (lower * z + 5.020_746_1e-1) * z + 1.0;
+            select(select(1.0, -1.0, x < 0.0), x * p / q, z < 15.366_4 || is_nan(x))
         };
 
         /// x^y for x >= 0.

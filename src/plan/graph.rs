@@ -79,7 +79,7 @@ fn merge_equal(nodes: &mut [Node]) -> Vec<NodeId> {
             }
             // Only small constants are worth comparing.
             Op::Constant(t) if t.len() > 16 => continue,
-            op => format!("{op:?} {}", nodes[id].meta),
+            op => format!("{op:?} {} {}", nodes[id].meta, nodes[id].again),
         };
         stands_for[id] = *first.entry((key, inputs)).or_insert(id);
     }

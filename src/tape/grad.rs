@@ -1,9 +1,10 @@
 //! The derivative: appends the adjoint nodes of a loss to its own tape.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use super::view::View;
-use super::{NodeId, Op, Tape, Var};
+use super::{Node, NodeId, Op, Tape, Var};
 use crate::ops::pad::Pad;
 use crate::tensor::Tensor;
 
@@ -25,6 +26,8 @@ impl Tape {
                 by.iter().any(|v| v.id == id) || nodes[id].inputs.iter().any(|&input| leads_to_by[input]);
         }
         let mut adjoint: HashMap<NodeId, Var<'t>> = HashMap::from([(output.id, upstream)]);
+        let spans = self.inner.borrow().recomputed.clone();
+        let mut anew: HashMap<NodeId, NodeId> = HashMap::new();
         for id in (0..=output.id).rev().filter(|&id| leads_to_by[id]) {
             // Behind a mistake stand placeholders: no derivative could go by their shapes.
             if self.is_mistaken() {
@@ -35,17 +38,24 @@ impl Tape {
             if node.inputs.is_empty() {
                 continue;
             }
-            let inputs: Vec<Var<'t>> = node.inputs.iter().map(|&i| self.var(i)).collect();
+            if let Some(span) = spans.iter().find(|span| span.contains(&id))
+                && !anew.contains_key(&id)
+            {
+                self.record_again(span.clone(), &nodes, &mut anew);
+            }
+            let value = |id: NodeId| self.var(anew.get(&id).copied().unwrap_or(id));
+            let inputs: Vec<Var<'t>> = node.inputs.iter().map(|&i| value(i)).collect();
             let wanted: Vec<bool> = node.inputs.iter().map(|&i| leads_to_by[i]).collect();
-            let contributions = self
-                .scope(format!("d_{}", node.op.name()), || self.adjoints(&node.op, &inputs, &wanted, id, g));
-            for ((input, part), wanted) in inputs.iter().zip(contributions).zip(wanted) {
+            let contributions = self.scope(format!("d_{}", node.op.name()), || {
+                self.adjoints(&node.op, &inputs, &wanted, value(id), g)
+            });
+            for ((&input, part), wanted) in node.inputs.iter().zip(contributions).zip(wanted) {
                 if let (Some(part), true) = (part, wanted) {
-                    let total = match adjoint.get(&input.id) {
+                    let total = match adjoint.get(&input) {
                         Some(&earlier) => earlier + part,
                         None => part,
                     };
-                    adjoint.insert(input.id, total);
+                    adjoint.insert(input, total);
                 }
             }
         }
@@ -57,15 +67,29 @@ impl Tape {
             .collect()
     }
 
+    /// Copies of what a span computes, behind everything recorded so far.
+    fn record_again(&self, span: Range<NodeId>, nodes: &[Node], anew: &mut HashMap<NodeId, NodeId>) {
+        let mut inner = self.inner.borrow_mut();
+        let again = inner.nodes.len();
+        for id in span {
+            if let Op::Input(_) | Op::State(_) | Op::Constant(_) = nodes[id].op {
+                anew.insert(id, id);
+                continue;
+            }
+            let inputs = nodes[id].inputs.iter().map(|i| anew.get(i).copied().unwrap_or(*i)).collect();
+            anew.insert(id, inner.nodes.len());
+            inner.nodes.push(Node { inputs, again, ..nodes[id].clone() });
+        }
+    }
+
     fn adjoints<'t>(
         &'t self,
         op: &Op,
         inputs: &[Var<'t>],
         wanted: &[bool],
-        id: NodeId,
+        y: Var<'t>,
         g: Var<'t>,
     ) -> Vec<Option<Var<'t>>> {
-        let y = self.var(id);
         match op {
             Op::Input(_) | Op::State(_) | Op::Constant(_) => vec![],
             Op::Row(row) => (0..inputs.len())

@@ -11,6 +11,7 @@ mod var;
 pub mod view;
 
 use std::cell::RefCell;
+use std::ops::Range;
 use std::panic::Location;
 use std::sync::Arc;
 
@@ -64,6 +65,8 @@ pub struct Node {
     /// The layers around the call, as `decoder.block2`.
     pub module: Arc<str>,
     pub caller: &'static Location<'static>,
+    /// 0, or which recomputation of earlier nodes it belongs to: its value is made anew, not shared with theirs.
+    pub again: usize,
 }
 
 impl Node {
@@ -106,6 +109,8 @@ struct Inner {
     states: Vec<State>,
     scopes: Vec<String>,
     module: Option<Arc<str>>,
+    /// Nodes whose values a derivative makes anew.
+    recomputed: Vec<Range<NodeId>>,
     mistake: Option<String>,
 }
 
@@ -130,6 +135,18 @@ impl Tape {
         let mut inner = self.inner.borrow_mut();
         inner.scopes.pop();
         inner.module = None;
+        result
+    }
+
+    /// What `record` records is computed anew where a derivative needs it, from the values that came in: nothing in
+    /// between is kept from the one time to the other.
+    pub fn recomputed<T>(&self, record: impl FnOnce() -> T) -> T {
+        let start = self.len();
+        let result = record();
+        let mut inner = self.inner.borrow_mut();
+        let end = inner.nodes.len();
+        inner.recomputed.retain(|within| within.start < start);
+        inner.recomputed.push(start..end);
         result
     }
 
@@ -247,7 +264,7 @@ impl Tape {
     pub(crate) fn push(&self, op: Op, inputs: Vec<NodeId>, meta: Meta) -> Var<'_> {
         let (module, caller) = (self.module(), Location::caller());
         let mut inner = self.inner.borrow_mut();
-        inner.nodes.push(Node { op, inputs, meta, module, caller });
+        inner.nodes.push(Node { op, inputs, meta, module, caller, again: 0 });
         Var { tape: self, id: inner.nodes.len() - 1 }
     }
 

@@ -37,11 +37,11 @@ fn assert_close(a: &Tensor, b: &Tensor, limit: f32, what: &str) {
 #[test]
 fn attention_is_softmax_between_products() {
     let tape = Tape::new();
-    let shapes = [[2, 3, 70, 8], [2, 3, 140, 8], [2, 3, 140, 6], [1, 3, 70, 140]];
+    let shapes = [[2, 3, 150, 8], [2, 3, 140, 8], [2, 3, 140, 6], [1, 3, 150, 140]];
     let names = ["q", "k", "v", "bias"];
     let vars: Vec<_> = names.iter().zip(&shapes).map(|(n, s)| tape.input(n, s, DType::F32)).collect();
     let [q, k, v, bias] = vars[..] else { panic!("four inputs") };
-    let g = tape.constant(normal(&[2, 3, 70, 6], 9));
+    let g = tape.constant(normal(&[2, 3, 150, 6], 9));
     let ours = attend([q, k, v], Some(bias), None);
     let scores = q.matmul_t(k).scale(1.0 / 8.0_f32.sqrt()) + bias;
     let plain = tape.special(Softmax, &[scores]).matmul(v);

@@ -180,3 +180,30 @@ fn the_arena_reuses_places() {
     assert!(step.program().arena_bytes <= 2 * 256 * 256 * 4, "{}", step.program().arena_bytes);
     assert_eq!(step.program().launches.len(), 20, "each tanh belongs into its product");
 }
+
+/// Layers that are computed again for their derivatives give the same bits, and only what goes from one to the next
+/// is kept.
+#[test]
+fn recomputed_layers_need_less_memory() {
+    let derivatives = |again: bool| {
+        let tape = Tape::new();
+        let mut h = tape.input("x", &[512, 128], DType::F32);
+        let weights: Vec<_> =
+            (0..6).map(|i| tape.state(&format!("w{i}"), &[128, 128], Init::Normal(0.1))).collect();
+        for &weight in &weights {
+            let layer = || (0..4).fold(h, |h, _| h.matmul(weight).tanh() + h.scale(0.5));
+            h = if again { tape.recomputed(layer) } else { layer() };
+        }
+        let names: Vec<String> = (0..weights.len()).map(|i| format!("g{i}")).collect();
+        let found = tape.grad(h.square().sum_all(), &weights);
+        let outputs: Vec<_> = names.iter().map(String::as_str).zip(found).collect();
+        let mut step = Step::new(&cpu(), &tape, &outputs, Options::default()).unwrap();
+        step.run(&[("x", &normal(&[512, 128], 1))]).unwrap();
+        let values: Vec<Tensor> = names.iter().map(|name| step.fetch(name).unwrap()).collect();
+        (values, step.program().arena_bytes)
+    };
+    let ((plain, all), (again, some)) = (derivatives(false), derivatives(true));
+    assert_eq!(plain, again);
+    assert!(plain.iter().all(|g| g.to_f32().iter().any(|v| *v != 0.0)));
+    assert!(3 * some < 2 * all, "{some} of {all} bytes");
+}

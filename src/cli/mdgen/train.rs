@@ -159,6 +159,9 @@ pub struct Args {
     /// Matrix products in bf16; weights stay f32
     #[arg(long, help_heading = "Running")]
     amp: bool,
+    /// Compute each block again for its derivatives: a third slower, and with memory for one block at a time
+    #[arg(long, help_heading = "Running")]
+    grad_checkpointing: bool,
     /// Print parameters, memory and FLOP of a step, and stop
     #[arg(long, help_heading = "Running")]
     dry_run: bool,
@@ -226,6 +229,7 @@ pub fn run(args: Args) -> Result<()> {
         checkpoint: args.ckpt_freq,
         validate: args.val_epoch_freq,
         precision: if args.amp { DType::BF16 } else { DType::F32 },
+        recompute: args.grad_checkpointing,
     };
     let device = device::open(&args.device)?;
     let described = device.describe();

@@ -3,15 +3,18 @@
 
 use rayon::prelude::*;
 
-use super::matmul::{Matrix, accumulate};
+use super::matmul::Matrix;
+use super::panel::small as product;
 use super::{Call, chain::sweep, with_scratch};
 use crate::ops::attention::{Attention, Extent, Part};
 use crate::ops::rows;
 
 /// Queries and keys of a tile.
-const QUERIES: usize = 64;
+const QUERIES: usize = 128;
 const KEYS: usize = 128;
 const TILE: usize = QUERIES * KEYS;
+/// Rows of scores are filled up to a multiple of this, with keys that are not there.
+const LANES: usize = 16;
 
 pub fn run(op: &Attention, call: &Call<'_>) {
     let e = op.extent(call.inputs);
@@ -87,6 +90,22 @@ struct Tile {
     keys: usize,
 }
 
+impl Tile {
+    /// From one row of scores to the next.
+    fn stride(&self) -> usize {
+        self.keys.next_multiple_of(LANES)
+    }
+}
+
+/// Joins the elements of a row of scores, side by side and then across.
+fn in_lanes(row: &[f32], start: f32, join: impl Fn(f32, f32) -> f32) -> f32 {
+    let mut lanes = [start; LANES];
+    for chunk in row.chunks_exact(LANES) {
+        lanes.iter_mut().zip(chunk).for_each(|(lane, &v)| *lane = join(*lane, v));
+    }
+    lanes.into_iter().fold(start, join)
+}
+
 fn steps(len: usize, step: usize) -> impl Iterator<Item = (usize, usize)> {
     (0..len).step_by(step).map(move |start| (start, step.min(len - start)))
 }
@@ -119,22 +138,25 @@ impl Heads<'_> {
     /// The scores of a tile, row by row.
     fn scores(&self, t: Tile, s: &mut [f32]) {
         let e = &self.e;
-        let size = [t.queries, t.keys, e.depth];
-        accumulate(&self.query_rows(t), &transposed(self.key_rows(t)), size, s, t.keys, 0.0, self.scale);
+        let (size, stride) = ([t.queries, t.keys, e.depth], t.stride());
+        product(&self.query_rows(t), &transposed(self.key_rows(t)), size, s, stride, 0.0, self.scale);
         let (b, h) = (t.member / e.heads, t.member % e.heads);
         if let Some(bias) = self.bias {
-            for (at, row) in s.chunks_mut(t.keys).enumerate() {
-                let bias = &bias[e.bias_row(b, h, t.i + at) + t.j..];
+            for (at, row) in s.chunks_mut(stride).enumerate() {
+                let bias = &bias[e.bias_row(b, h, t.i + at) + t.j..][..t.keys];
                 row.iter_mut().zip(bias).for_each(|(s, b)| *s += b);
             }
         }
         if let Some(mask) = self.mask {
-            let mask = &mask[b * e.keys + t.j..];
-            for row in s.chunks_mut(t.keys) {
+            let mask = &mask[b * e.keys + t.j..][..t.keys];
+            for row in s.chunks_mut(stride) {
                 for (s, &here) in row.iter_mut().zip(mask) {
                     *s = if here == 0.0 { f32::NEG_INFINITY } else { *s };
                 }
             }
+        }
+        if t.keys < stride {
+            s.chunks_mut(stride).for_each(|row| row[t.keys..].fill(f32::NEG_INFINITY));
         }
     }
 
@@ -148,25 +170,28 @@ impl Heads<'_> {
             let (s, p) = scratch.split_at_mut(TILE);
             for (j, keys) in steps(self.e.keys, KEYS) {
                 let tile = Tile { member, i, j, queries, keys };
-                let (s, p) = (&mut s[..queries * keys], &mut p[..queries * keys]);
+                let stride = tile.stride();
+                let (s, p) = (&mut s[..queries * stride], &mut p[..queries * stride]);
                 self.scores(tile, s);
-                for (row, s) in s.chunks_mut(keys).enumerate() {
-                    let highest = s.iter().copied().fold(top[row], f32::max);
+                for (row, s) in s.chunks_mut(stride).enumerate() {
+                    let larger = |a: f32, b: f32| if a > b { a } else { b };
+                    let highest = larger(top[row], in_lanes(s, f32::NEG_INFINITY, larger));
                     // Where no key was there yet, everything so far is zero.
                     let level = if highest == f32::NEG_INFINITY { 0.0 } else { highest };
                     s.iter_mut().for_each(|s| *s -= level);
-                    let shrink = (top[row] - level).exp();
+                    if j > 0 {
+                        let shrink = (top[row] - level).exp();
+                        sum[row] *= shrink;
+                        out[row * width..][..width].iter_mut().for_each(|y| *y *= shrink);
+                    }
                     top[row] = highest;
-                    sum[row] *= shrink;
-                    out[row * width..][..width].iter_mut().for_each(|y| *y *= shrink);
                 }
                 sweep(&rows::exponential, &[s], p);
-                for (sum, p) in sum.iter_mut().zip(p.chunks(keys)) {
-                    *sum += p.iter().sum::<f32>();
+                for (sum, p) in sum.iter_mut().zip(p.chunks(stride)) {
+                    *sum += in_lanes(p, 0.0, |a, b| a + b);
                 }
-                let weights = matrix(p, 0, keys);
                 let size = [queries, self.e.width, keys];
-                accumulate(&weights, &self.value_rows(tile), size, out, width, 1.0, 1.0);
+                product(&matrix(p, 0, stride), &self.value_rows(tile), size, out, width, 1.0, 1.0);
             }
         });
         for (row, y) in out.chunks_mut(width).enumerate() {
@@ -181,15 +206,16 @@ impl Heads<'_> {
     fn slopes(&self, t: Tile, p: &mut [f32], ds: &mut [f32]) {
         let width = self.e.width + 1;
         let first = t.member * self.e.queries + t.i;
+        let stride = t.stride();
         self.scores(t, ds);
-        for (at, s) in ds.chunks_mut(t.keys).enumerate() {
+        for (at, s) in ds.chunks_mut(stride).enumerate() {
             let log = self.y[(first + at) * width + width - 1];
             s.iter_mut().for_each(|s| *s -= log);
         }
         sweep(&rows::exponential, &[ds], p);
         let size = [t.queries, t.keys, self.e.width];
-        accumulate(&self.upstream_rows(t), &transposed(self.value_rows(t)), size, ds, t.keys, 0.0, 1.0);
-        for (at, (ds, p)) in ds.chunks_mut(t.keys).zip(p.chunks(t.keys)).enumerate() {
+        product(&self.upstream_rows(t), &transposed(self.value_rows(t)), size, ds, stride, 0.0, 1.0);
+        for (at, (ds, p)) in ds.chunks_mut(stride).zip(p.chunks(stride)).enumerate() {
             let delta = self.delta[first + at];
             ds.iter_mut().zip(p).for_each(|(ds, p)| *ds = p * (*ds - delta));
         }
@@ -203,29 +229,31 @@ impl Heads<'_> {
             let (p, ds) = scratch.split_at_mut(TILE);
             for (j, keys) in steps(self.e.keys, KEYS) {
                 let tile = Tile { member, i, j, queries, keys };
-                let (p, ds) = (&mut p[..queries * keys], &mut ds[..queries * keys]);
+                let stride = tile.stride();
+                let (p, ds) = (&mut p[..queries * stride], &mut ds[..queries * stride]);
                 self.slopes(tile, p, ds);
                 let size = [queries, depth, keys];
-                accumulate(&matrix(ds, 0, keys), &self.key_rows(tile), size, out, depth, 1.0, self.scale);
+                product(&matrix(ds, 0, stride), &self.key_rows(tile), size, out, depth, 1.0, self.scale);
             }
         });
     }
 
     fn keys_values(&self, member: usize, j: usize, out: &mut [f32]) {
         let (depth, width) = (self.e.depth, self.e.width);
-        let stride = depth + width;
-        let keys = out.len() / stride;
+        let row = depth + width;
+        let keys = out.len() / row;
         out.fill(0.0);
         with_scratch(2 * TILE, |scratch| {
             let (p, ds) = scratch.split_at_mut(TILE);
             for (i, queries) in steps(self.e.queries, QUERIES) {
                 let tile = Tile { member, i, j, queries, keys };
-                let (p, ds) = (&mut p[..queries * keys], &mut ds[..queries * keys]);
+                let stride = tile.stride();
+                let (p, ds) = (&mut p[..queries * stride], &mut ds[..queries * stride]);
                 self.slopes(tile, p, ds);
-                let (p, ds) = (transposed(matrix(p, 0, keys)), transposed(matrix(ds, 0, keys)));
+                let (p, ds) = (transposed(matrix(p, 0, stride)), transposed(matrix(ds, 0, stride)));
                 let (q, g) = (self.query_rows(tile), self.upstream_rows(tile));
-                accumulate(&ds, &q, [keys, depth, queries], out, stride, 1.0, self.scale);
-                accumulate(&p, &g, [keys, width, queries], &mut out[depth..], stride, 1.0, 1.0);
+                product(&ds, &q, [keys, depth, queries], out, row, 1.0, self.scale);
+                product(&p, &g, [keys, width, queries], &mut out[depth..], row, 1.0, 1.0);
             }
         });
     }
@@ -246,9 +274,10 @@ impl Heads<'_> {
                 for (i, count) in steps(queries.len(), QUERIES) {
                     for (j, keys) in steps(e.keys, KEYS) {
                         let tile = Tile { member, i: queries.start + i, j, queries: count, keys };
-                        let (p, ds) = (&mut p[..count * keys], &mut ds[..count * keys]);
+                        let stride = tile.stride();
+                        let (p, ds) = (&mut p[..count * stride], &mut ds[..count * stride]);
                         self.slopes(tile, p, ds);
-                        for (at, ds) in ds.chunks(keys).enumerate() {
+                        for (at, ds) in ds.chunks(stride).enumerate() {
                             let row = if rows == e.queries { i + at } else { 0 };
                             out[row * e.keys + j..][..keys].iter_mut().zip(ds).for_each(|(o, d)| *o += d);
                         }

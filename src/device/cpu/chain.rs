@@ -77,12 +77,19 @@ fn run_blocks(
     let own = |slot: usize| unsafe { scratch.add(slot * BLOCK) };
     let mut pointers: Vec<*const f32> = (0..slots).map(|s| own(s).cast_const()).collect();
     let direct: Vec<bool> = chain.loads.iter().map(|l| chain.is_direct(l)).collect();
-    // A step whose value goes to one f32 buffer of the step's own writes straight into it.
-    let target: Vec<Option<usize>> = (loads..slots)
+    // What goes to one f32 buffer of the step's own is written straight into it.
+    let target: Vec<Option<usize>> = (0..slots)
         .map(|slot| {
             let store = chain.stores.iter().find(|s| s.0 == slot)?;
             let raw = &writes[store.1];
             (raw.dtype == DType::F32 && !raw.is_state).then_some(store.1)
+        })
+        .collect();
+    // Loads that are used where they lie.
+    let is_pointer: Vec<bool> = (chain.loads.iter().zip(&direct))
+        .map(|(load, &direct)| match load.source {
+            Source::Read(r) => direct && reads[r].dtype == DType::F32,
+            Source::Immediate(_) | Source::Result => true,
         })
         .collect();
     for (slot, load) in chain.loads.iter().enumerate() {
@@ -101,17 +108,21 @@ fn run_blocks(
                         pointers[slot] = result[start - range.start..].as_ptr();
                     }
                 }
-                Source::Read(r) if direct[slot] && reads[r].dtype == DType::F32 => {
+                Source::Read(r) if is_pointer[slot] => {
                     pointers[slot] = unsafe { reads[r].pointer.cast::<f32>().add(start) };
                 }
                 Source::Read(r) => {
-                    let into = unsafe { std::slice::from_raw_parts_mut(own(slot), n) };
+                    let into = match target[slot] {
+                        Some(w) => unsafe { writes[w].slice_mut(start, n) },
+                        None => unsafe { std::slice::from_raw_parts_mut(own(slot), n) },
+                    };
+                    pointers[slot] = into.as_ptr();
                     fill(into, &chain.shape, load, start, reads[r]);
                 }
             }
         }
         for (at, step) in chain.steps.iter().enumerate() {
-            let out = match target[at] {
+            let out = match target[loads + at] {
                 Some(w) => unsafe { writes[w].slice_mut(start, n) },
                 None => unsafe { std::slice::from_raw_parts_mut(own(loads + at), n) },
             };
@@ -123,7 +134,8 @@ fn run_blocks(
             sweep(step.row, &inputs[..step.arguments.len()], out);
         }
         for &(slot, write) in &chain.stores {
-            if slot >= loads && target[slot - loads] == Some(write) {
+            let is_filled = slot >= loads || !is_pointer[slot];
+            if is_filled && target[slot] == Some(write) {
                 continue;
             }
             let values = unsafe { std::slice::from_raw_parts(pointers[slot], n) };
@@ -178,16 +190,18 @@ fn fill_from<T: Copy>(
         return;
     };
     let step = load.strides[outer.len()];
-    let mut position = start;
+    let (mut column, mut row) = (start % inner, start / inner);
+    // Where along each outer axis, and which element that is.
+    let mut place = vec![0; outer.len()];
+    let mut first = load.offset;
+    for axis in (0..outer.len()).rev() {
+        place[axis] = row % outer[axis];
+        first += place[axis] as isize * load.strides[axis];
+        row /= outer[axis];
+    }
     let mut done = 0;
     while done < into.len() {
-        let mut row = position / inner;
-        let column = position % inner;
-        let mut at = load.offset + column as isize * step;
-        for axis in (0..outer.len()).rev() {
-            at += (row % outer[axis]) as isize * load.strides[axis];
-            row /= outer[axis];
-        }
+        let at = first + column as isize * step;
         let n = (inner - column).min(into.len() - done);
         let run = &mut into[done..done + n];
         match step {
@@ -203,6 +217,15 @@ fn fill_from<T: Copy>(
             }
         }
         done += n;
-        position += n;
+        column = 0;
+        for axis in (0..outer.len()).rev() {
+            place[axis] += 1;
+            first += load.strides[axis];
+            if place[axis] < outer[axis] {
+                break;
+            }
+            first -= outer[axis] as isize * load.strides[axis];
+            place[axis] = 0;
+        }
     }
 }

@@ -53,7 +53,7 @@ pub fn run(op: &MatMul, call: &Call<'_>) {
             split_inner(&left, &right, m, n, k, 1 << parts.ilog2(), &out);
         } else if m < 64 && m * n * k > TASK {
             split_columns(&left, &right, m, n, k, &out);
-        } else if panel::suits(&left, m, n, k) {
+        } else if panel::suits(&left, m, n, k.min(panel::DEPTH)) {
             packed_right(&left, &right, m, n, k, &out);
         } else {
             (0..m.div_ceil(rows)).into_par_iter().for_each(|t| tile(t * rows));
@@ -92,7 +92,7 @@ impl<'a> Matrix<'a> {
         self.at(row * self.row_stride as usize + column * self.column_stride as usize)
     }
 
-    fn holds(&self, rows: usize, columns: usize) -> bool {
+    pub fn holds(&self, rows: usize, columns: usize) -> bool {
         let last = |count: usize, stride: isize| count.saturating_sub(1) * stride as usize;
         let needed = last(rows, self.row_stride) + last(columns, self.column_stride) + 1;
         rows * columns == 0 || needed <= self.data.len()
@@ -153,14 +153,24 @@ pub(super) fn row_tile(start: usize, len: usize, out: &Out, product: impl FnOnce
 }
 
 fn packed_right(left: &Matrix, right: &Matrix, m: usize, n: usize, k: usize, out: &Out) {
+    // The inner axis in equal pieces, one packed behind the other.
+    let depth = k.div_ceil(k.div_ceil(panel::DEPTH));
+    let pieces = || (0..k).step_by(depth).map(|k0| (k0, depth.min(k - k0)));
+    let packed_before = |k0| panel::packed_len(n, k0);
     with_scratch(panel::packed_len(n, k), |packed| {
-        panel::pack(right, n, k, packed);
+        for (k0, depth) in pieces() {
+            let piece = &mut packed[packed_before(k0)..][..panel::packed_len(n, depth)];
+            panel::pack(&right.from(k0, 0), n, depth, piece);
+        }
         let packed = &*packed;
         (0..m.div_ceil(panel::TILE)).into_par_iter().for_each(|t| {
             let r0 = t * panel::TILE;
             let rows = panel::TILE.min(m - r0);
             row_tile(r0 * n, rows * n, out, |tile| {
-                panel::multiply(&left.data[r0 * k..], Rows::InMemory, packed, n, k, tile)
+                for (k0, depth) in pieces() {
+                    let (left, packed) = (&left.data[r0 * k + k0..], &packed[packed_before(k0)..]);
+                    panel::multiply((left, k), Rows::InMemory, packed, [n, depth], (&mut *tile, k0 > 0));
+                }
             });
         });
     });

@@ -32,7 +32,7 @@ impl Factor<'_> {
     fn multiply(&self, rows: &[f32], out: &mut [f32]) {
         let (n, k) = (self.n, self.k);
         match self.packed {
-            Some(packed) => panel::multiply(rows, Rows::InCache, packed, n, k, out),
+            Some(packed) => panel::multiply((rows, k), Rows::InCache, packed, [n, k], (out, false)),
             None => accumulate(&matrix(rows, k), &self.right, [out.len() / n, n, k], out, n, 0.0, 1.0),
         }
     }

@@ -1,10 +1,12 @@
 //! Matrix products whose right factor is packed once for all tiles of rows: layers of a few hundred units,
 //! where packing it again for every tile (which `gemm` must do) costs a sixth of the time. The left factor is
 //! read as it stands, so its rows have to be short enough that six of them and a panel fit a first-level cache.
+//! Small products inside other kernels ([`small`]) come here too: to them `gemm` is slow to start.
 
 use rayon::prelude::*;
 
-use super::matmul::Matrix;
+use super::matmul::{Matrix, accumulate};
+use super::with_scratch;
 
 /// Rows and columns of the block of results that stays in registers.
 const ROWS: usize = 6;
@@ -12,9 +14,12 @@ const COLUMNS: usize = 16;
 /// Rows of a tile: blocks without rest, and its result in a second-level cache until the epilogue has run.
 pub const TILE: usize = 32 * ROWS;
 
+/// Longest inner axis of one product; a longer one is several.
+pub const DEPTH: usize = 512;
+
 /// Whether products of these sizes should come here.
 pub fn suits(left: &Matrix, m: usize, n: usize, k: usize) -> bool {
-    left.column_stride == 1 && m >= TILE && n >= COLUMNS && (16..=512).contains(&k) && has_kernel()
+    left.column_stride == 1 && m >= TILE && n >= COLUMNS && (16..=DEPTH).contains(&k) && has_kernel()
 }
 
 fn has_kernel() -> bool {
@@ -31,19 +36,48 @@ pub fn packed_len(n: usize, k: usize) -> usize {
 
 /// The right factor `[k, n]` as panels `[k, COLUMNS]`, the last one filled up with zeros.
 pub fn pack(right: &Matrix, n: usize, k: usize, packed: &mut [f32]) {
-    packed.par_chunks_mut(COLUMNS * k).enumerate().for_each(|(p, panel)| {
-        let width = COLUMNS.min(n - p * COLUMNS);
-        if width < COLUMNS {
-            panel.fill(0.0);
+    packed.par_chunks_mut(COLUMNS * k).enumerate().for_each(|(p, panel)| pack_panel(right, p, n, panel));
+}
+
+fn pack_panel(right: &Matrix, p: usize, n: usize, panel: &mut [f32]) {
+    let width = COLUMNS.min(n - p * COLUMNS);
+    if width < COLUMNS {
+        panel.fill(0.0);
+    }
+    let (down, across) = (right.row_stride as usize, right.column_stride as usize);
+    if across == 1 {
+        for (row, to) in panel.chunks_exact_mut(COLUMNS).enumerate() {
+            to[..width].copy_from_slice(&right.data[row * down + p * COLUMNS..][..width]);
         }
-        let (down, across) = (right.row_stride as usize, right.column_stride as usize);
-        for c in 0..width {
-            let column = &right.data[(p * COLUMNS + c) * across..];
-            panel[c..]
-                .iter_mut()
-                .step_by(COLUMNS)
-                .zip(column.iter().step_by(down))
-                .for_each(|(to, &v)| *to = v);
+        return;
+    }
+    for c in 0..width {
+        let column = &right.data[(p * COLUMNS + c) * across..];
+        panel[c..].iter_mut().step_by(COLUMNS).zip(column.iter().step_by(down)).for_each(|(to, &v)| *to = v);
+    }
+}
+
+/// As [`accumulate`], for factors and results in cache.
+pub fn small(
+    left: &Matrix,
+    right: &Matrix,
+    [m, n, k]: [usize; 3],
+    out: &mut [f32],
+    stride: usize,
+    keep: f32,
+    factor: f32,
+) {
+    if m * n * k == 0 || !has_kernel() {
+        return accumulate(left, right, [m, n, k], out, stride, keep, factor);
+    }
+    assert!(out.len() >= (m - 1) * stride + n && left.holds(m, k) && right.holds(k, n));
+    with_scratch(packed_len(n, k), |packed| {
+        packed.chunks_mut(COLUMNS * k).enumerate().for_each(|(p, panel)| pack_panel(right, p, n, panel));
+        let strides = [left.row_stride as usize, left.column_stride as usize];
+        #[cfg(target_arch = "x86_64")]
+        unsafe {
+            let out = x86::Target { out: out.as_mut_ptr(), stride, keep: keep != 0.0, factor };
+            x86::multiply(left.data.as_ptr(), strides, Rows::InCache, packed.as_ptr(), [m, n, k], out)
         }
     });
 }
@@ -57,14 +91,24 @@ pub enum Rows {
     InCache,
 }
 
-/// Rows `left` `[rows, k]` times the packed factor to `out` `[rows, n]`.
-pub fn multiply(left: &[f32], rows_are: Rows, packed: &[f32], n: usize, k: usize, out: &mut [f32]) {
+/// Rows `left` `[rows, k]`, each `stride` behind the one before, times the packed factor to `out` `[rows, n]`, on top of
+/// what is there if it is to be kept.
+pub fn multiply(
+    left: (&[f32], usize),
+    rows_are: Rows,
+    packed: &[f32],
+    [n, k]: [usize; 2],
+    out: (&mut [f32], bool),
+) {
+    let ((left, stride), (out, keep)) = (left, out);
     let rows = out.len() / n;
-    assert!(left.len() >= rows * k && packed.len() >= packed_len(n, k));
+    assert!(rows == 0 || left.len() >= (rows - 1) * stride + k);
+    assert!(packed.len() >= packed_len(n, k));
     // `suits` found the instructions, and the lengths are as the kernel takes them.
     #[cfg(target_arch = "x86_64")]
     unsafe {
-        x86::multiply(left.as_ptr(), rows_are, packed.as_ptr(), [rows, n, k], out.as_mut_ptr())
+        let out = x86::Target { out: out.as_mut_ptr(), stride: n, keep, factor: 1.0 };
+        x86::multiply(left.as_ptr(), [stride, 1], rows_are, packed.as_ptr(), [rows, n, k], out)
     }
 }
 
@@ -74,21 +118,31 @@ mod x86 {
 
     use super::{COLUMNS, ROWS, Rows};
 
+    /// Where a product goes: `keep` of what is there plus `factor` of it.
+    #[derive(Clone, Copy)]
+    pub struct Target {
+        pub out: *mut f32,
+        pub stride: usize,
+        pub keep: bool,
+        pub factor: f32,
+    }
+
     /// # Safety
-    /// Reads `rows * k` elements of `left` and all panels, writes `rows * n` of `out`.
+    /// Reads `[rows, k]` elements of `left` by its strides and all panels, writes `[rows, n]` of the target.
     #[target_feature(enable = "avx2,fma")]
     pub unsafe fn multiply(
         left: *const f32,
+        strides: [usize; 2],
         rows_are: Rows,
         packed: *const f32,
         [rows, n, k]: [usize; 3],
-        out: *mut f32,
+        target: Target,
     ) {
         let panels = n.div_ceil(COLUMNS);
         if rows_are == Rows::InCache {
             for p in 0..panels {
                 for r in (0..rows).step_by(ROWS) {
-                    unsafe { place(left, packed, [rows, n, k], out, r, p) };
+                    unsafe { place(left, strides, packed, [rows, n, k], target, r, p) };
                 }
             }
             return;
@@ -97,11 +151,11 @@ mod x86 {
         let lines = (ROWS * k).div_ceil(panels * 16);
         for r in (0..rows).step_by(ROWS) {
             for p in 0..panels {
-                let ahead = left.wrapping_add((r + 2 * ROWS) * k + p * lines * 16);
+                let ahead = left.wrapping_add((r + 2 * ROWS) * strides[0] + p * lines * 16);
                 for line in 0..lines {
                     _mm_prefetch::<_MM_HINT_T1>(ahead.wrapping_add(16 * line).cast());
                 }
-                unsafe { place(left, packed, [rows, n, k], out, r, p) };
+                unsafe { place(left, strides, packed, [rows, n, k], target, r, p) };
             }
         }
     }
@@ -111,9 +165,10 @@ mod x86 {
     #[target_feature(enable = "avx2,fma")]
     unsafe fn place(
         left: *const f32,
+        strides: [usize; 2],
         packed: *const f32,
         [rows, n, k]: [usize; 3],
-        out: *mut f32,
+        target: Target,
         r: usize,
         p: usize,
     ) {
@@ -121,23 +176,26 @@ mod x86 {
         let width = COLUMNS.min(n - p * COLUMNS);
         let mut rest = [0.0; ROWS * COLUMNS];
         unsafe {
-            let (a, b) = (left.add(r * k), packed.add(p * COLUMNS * k));
-            let (c, stride) = match width {
-                COLUMNS => (out.add(r * n + p * COLUMNS), n),
-                _ => (rest.as_mut_ptr(), COLUMNS),
+            let (a, b) = (left.add(r * strides[0]), packed.add(p * COLUMNS * k));
+            let own = Target { out: target.out.add(r * target.stride + p * COLUMNS), ..target };
+            let c = match width {
+                COLUMNS => own,
+                _ => Target { out: rest.as_mut_ptr(), stride: COLUMNS, keep: false, factor: target.factor },
             };
             match height {
-                6 => block::<6>(a, b, k, c, stride),
-                5 => block::<5>(a, b, k, c, stride),
-                4 => block::<4>(a, b, k, c, stride),
-                3 => block::<3>(a, b, k, c, stride),
-                2 => block::<2>(a, b, k, c, stride),
-                _ => block::<1>(a, b, k, c, stride),
+                6 => block::<6>(a, strides, b, k, c),
+                5 => block::<5>(a, strides, b, k, c),
+                4 => block::<4>(a, strides, b, k, c),
+                3 => block::<3>(a, strides, b, k, c),
+                2 => block::<2>(a, strides, b, k, c),
+                _ => block::<1>(a, strides, b, k, c),
             }
             if width < COLUMNS {
                 for i in 0..height {
-                    let to = out.add((r + i) * n + p * COLUMNS);
-                    std::ptr::copy_nonoverlapping(rest[i * COLUMNS..].as_ptr(), to, width);
+                    let to = std::slice::from_raw_parts_mut(own.out.add(i * own.stride), width);
+                    for (to, &v) in to.iter_mut().zip(&rest[i * COLUMNS..]) {
+                        *to = if own.keep { *to + v } else { v };
+                    }
                 }
             }
         }
@@ -148,10 +206,10 @@ mod x86 {
     #[target_feature(enable = "avx2,fma")]
     unsafe fn block<const R: usize>(
         left: *const f32,
+        [down, across]: [usize; 2],
         panel: *const f32,
         k: usize,
-        out: *mut f32,
-        stride: usize,
+        target: Target,
     ) {
         let mut sums = [[_mm256_setzero_ps(); 2]; R];
         for j in 0..k {
@@ -159,16 +217,20 @@ mod x86 {
                 let right =
                     [_mm256_loadu_ps(panel.add(j * COLUMNS)), _mm256_loadu_ps(panel.add(j * COLUMNS + 8))];
                 for (i, sum) in sums.iter_mut().enumerate() {
-                    let factor = _mm256_broadcast_ss(&*left.add(i * k + j));
+                    let factor = _mm256_broadcast_ss(&*left.add(i * down + j * across));
                     sum[0] = _mm256_fmadd_ps(factor, right[0], sum[0]);
                     sum[1] = _mm256_fmadd_ps(factor, right[1], sum[1]);
                 }
             }
         }
+        let factor = _mm256_set1_ps(target.factor);
         for (i, sum) in sums.iter().enumerate() {
-            unsafe {
-                _mm256_storeu_ps(out.add(i * stride), sum[0]);
-                _mm256_storeu_ps(out.add(i * stride + 8), sum[1]);
+            for (half, &sum) in sum.iter().enumerate() {
+                unsafe {
+                    let to = target.out.add(i * target.stride + 8 * half);
+                    let kept = if target.keep { _mm256_loadu_ps(to) } else { _mm256_setzero_ps() };
+                    _mm256_storeu_ps(to, _mm256_fmadd_ps(factor, sum, kept));
+                }
             }
         }
     }

@@ -71,6 +71,9 @@ pub struct Prediction<'t> {
 #[derive(Clone, Debug)]
 pub struct Network {
     pub config: Config,
+    /// Blocks are computed again for their derivatives: a third more work, and memory for one block's values and
+    /// not for all.
+    pub recompute: bool,
 }
 
 /// Glorot and Bengio (2010), biases zero.
@@ -133,7 +136,7 @@ impl<'t> Modulation<'t> {
 impl Network {
     pub fn new(config: &Config) -> crate::Result<Network> {
         config.check()?;
-        Ok(Network { config: config.clone() })
+        Ok(Network { config: config.clone(), recompute: false })
     }
 
     fn design(&self) -> bool {
@@ -171,7 +174,10 @@ impl Network {
         h = h + linear("cond_to_emb", conditions.given, width) + is_given.choose(given, absent);
         h = h + self.key_frames(types, time, conditions).reshape(&[batch, 1, residues, width]);
         for layer in 0..self.config.num_layers {
-            h = tape.scope(format!("layers.{layer}"), || self.block(h, time, conditions.mask));
+            let block = || self.block(h, time, conditions.mask);
+            h = tape.scope(format!("layers.{layer}"), || {
+                if self.recompute { tape.recomputed(block) } else { block() }
+            });
         }
         let d = self.config.token();
         let output = d + if self.design() { TYPES } else { 0 };

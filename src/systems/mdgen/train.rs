@@ -36,6 +36,8 @@ pub struct Settings {
     /// Epochs between looks at the windows held out.
     pub validate: usize,
     pub precision: DType,
+    /// As [`Network`] has it.
+    pub recompute: bool,
 }
 
 /// What training tells while it runs; an error stops it.
@@ -79,7 +81,7 @@ impl<'a> Trainer<'a> {
         folder: &Path,
         settings: Settings,
     ) -> Result<Trainer<'a>> {
-        let network = Network::new(config)?;
+        let network = Network { recompute: settings.recompute, ..Network::new(config)? };
         let span = (config.num_frames - 1) * config.frame_interval + 1;
         for trajectory in trajectories.iter().chain(held_out) {
             let (frames, residues) = (trajectory.frames(), trajectory.residues());
