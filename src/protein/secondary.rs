@@ -218,15 +218,15 @@ impl<'a> Model<'a> {
                 }
             }
         }
-        for i in 1..count.saturating_sub(1) {
-            if codes[i] != ' ' {
+        let inside = |i: usize, n: usize| (1..n).any(|k| i >= k && self.turn(i - k, n));
+        for (i, code) in codes.iter_mut().enumerate() {
+            if *code != ' ' {
                 continue;
             }
-            let inside = |n: usize| (1..n).any(|k| i >= k && self.turn(i - k, n));
-            if [3, 4, 5].into_iter().any(inside) {
-                codes[i] = 'T';
+            if [3, 4, 5].into_iter().any(|n| inside(i, n)) {
+                *code = 'T';
             } else if self.bends(i) {
-                codes[i] = 'S';
+                *code = 'S';
             }
         }
     }

@@ -173,16 +173,19 @@ fn fill_from<T: Copy>(
         return;
     };
     let step = load.strides[outer.len()];
-    let mut position = start;
+    let mut column = start % inner;
+    // Where the run stands along the outer axes, counted on from run to run.
+    let mut row = start / inner;
+    let mut index = vec![0; outer.len()];
+    let mut base = load.offset;
+    for axis in (0..outer.len()).rev() {
+        index[axis] = row % outer[axis];
+        base += index[axis] as isize * load.strides[axis];
+        row /= outer[axis];
+    }
     let mut done = 0;
     while done < into.len() {
-        let mut row = position / inner;
-        let column = position % inner;
-        let mut at = load.offset + column as isize * step;
-        for axis in (0..outer.len()).rev() {
-            at += (row % outer[axis]) as isize * load.strides[axis];
-            row /= outer[axis];
-        }
+        let at = base + column as isize * step;
         let n = (inner - column).min(into.len() - done);
         let run = &mut into[done..done + n];
         match step {
@@ -198,6 +201,15 @@ fn fill_from<T: Copy>(
             }
         }
         done += n;
-        position += n;
+        column = 0;
+        for axis in (0..outer.len()).rev() {
+            index[axis] += 1;
+            base += load.strides[axis];
+            if index[axis] < outer[axis] {
+                break;
+            }
+            base -= outer[axis] as isize * load.strides[axis];
+            index[axis] = 0;
+        }
     }
 }
