@@ -18,7 +18,6 @@ const ROUND: u32 = 32u;
 
 var<workgroup> counts: array<u32, THREADS>;
 var<workgroup> found: array<u32, THREADS>;
-var<workgroup> how_many: u32;
 var<workgroup> across: array<f32, ROUND * TILE>;
 var<workgroup> down: array<f32, ROUND * TILE>;
 
@@ -68,12 +67,10 @@ fn image(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_inde
         if (hit == 1u) {
             found[place - 1u] = atom;
         }
-        if (thread == THREADS - 1u) {
-            how_many = place;
-        }
-        let total = workgroupUniformLoad(&how_many);
+        let total = counts[THREADS - 1u];
+        workgroupBarrier();
         for (var start = 0u; start < total; start += ROUND) {
-            let count = min(ROUND, total - start);
+            let count = select(ROUND, total - start, total - start < ROUND);
             for (var e = thread; e < count * TILE; e += THREADS) {
                 let one = found[start + e / TILE];
                 across[e] = load_amplitudes(one) * factor(one, b, 0u, left + e % TILE);

@@ -58,8 +58,9 @@ macro_rules! row {
         #[inline(always)]
         fn sweep(inputs: &[&[f32]], out: &mut [f32]) {
             let n = out.len();
-            let mut each = inputs.iter();
-            $(let $argument: &[f32] = match each.next() { Some(slice) => &slice[..n], None => &[] };)*
+            let [$($argument),*] = inputs else { return };
+            // All of one length, so that the loop needs no check.
+            $(let $argument = &$argument[..n];)*
             for i in 0..n {
                 out[i] = single($($argument[i]),*);
             }

@@ -218,11 +218,14 @@ impl<'a> Model<'a> {
                 }
             }
         }
-        for (i, code) in codes.iter_mut().enumerate().take(count.saturating_sub(1)).skip(1) {
-            let inside = |n: usize| (1..n).any(|k| i >= k && self.turn(i - k, n));
-            if *code == ' ' && [3, 4, 5].into_iter().any(inside) {
+        let inside = |i: usize, n: usize| (1..n).any(|k| i >= k && self.turn(i - k, n));
+        for (i, code) in codes.iter_mut().enumerate() {
+            if *code != ' ' {
+                continue;
+            }
+            if [3, 4, 5].into_iter().any(|n| inside(i, n)) {
                 *code = 'T';
-            } else if *code == ' ' && self.bends(i) {
+            } else if self.bends(i) {
                 *code = 'S';
             }
         }

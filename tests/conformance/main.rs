@@ -45,7 +45,12 @@ fn root() -> PathBuf {
 
 #[test]
 fn every_operation_agrees_with_the_oracle_on_every_device() {
-    let samples = conformance::all();
+    let mut samples = conformance::all();
+    // While a kernel is being written: those whose names hold a word.
+    if let Ok(word) = std::env::var("KINESOME_SAMPLES") {
+        samples.retain(|sample| sample.name.contains(&word));
+        assert!(!samples.is_empty(), "no sample is called {word}");
+    }
     let mut faults = vec![];
     for device in devices() {
         let check = |sample: &conformance::Sample| match conformance::check(&device, sample) {

@@ -12,10 +12,10 @@ use kinesome::tensor::{DType, Tensor};
 
 use crate::golden::{close, cpu, npz, run, tensor};
 
-/// `[N, 3]` for each of B images: `[N, B, 3]`.
+/// `[N, 3]` for each of B images: `[N, 3, B]`.
 fn side_by_side(places: &Array, batch: usize) -> Tensor {
-    let flat: Vec<f32> = places.to_f32().chunks(3).flat_map(|p| p.repeat(batch)).collect();
-    Tensor::f32(&[places.shape[0], batch, 3], flat)
+    let flat: Vec<f32> = places.to_f32().iter().flat_map(|&v| vec![v; batch]).collect();
+    Tensor::f32(&[places.shape[0], 3, batch], flat)
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn comparison_and_its_derivative_are_the_reference_s() {
     let batch = 8;
     let pixels = 64 * 64;
     let tape = Tape::new();
-    let places = tape.input("places", &[214, batch, 3], DType::F32);
+    let places = tape.input("places", &[214, 3, batch], DType::F32);
     let rotations = tape.constant(tensor(&golden["rotmat"]));
     let passes = golden["lowpass6A"].to_f32();
     let filters: Vec<f32> = golden["ctf_v2"]
@@ -156,7 +156,7 @@ fn comparison_and_its_derivative_are_the_reference_s() {
     let seen = filter(plain, filters);
     let each = disagreement(seen, targets, tape.constant(Tensor::f32(&[64, 64], mask)));
     let loss = each.mean_all();
-    let slope = tape.grad(loss, &[places])[0].permute(&[1, 0, 2]);
+    let slope = tape.grad(loss, &[places])[0].permute(&[2, 0, 1]);
     let outputs = [("plain", plain), ("seen", seen), ("each", each), ("loss", loss), ("slope", slope)];
     let found = run(&tape, &cpu(), &outputs, &[("places", &side_by_side(&model["adk_ca"], batch))]);
     close("projection", &found["plain"], &golden["gmm_proj"].to_f32(), 1e-5);

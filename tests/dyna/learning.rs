@@ -34,3 +34,25 @@ fn adenylate_kinase_moves() {
     assert!(score.learned <= 0.45 * score.still, "{score:?}");
     assert!(score.bonds <= 0.15 && score.closest >= 3.5 && score.explained >= 0.8, "{score:?}");
 }
+
+/// In seconds: few, clear and coarse particles, a small network.
+#[test]
+fn motion_is_learned() {
+    let stack = Stack::new(400, 32, 4.0, 1.0, 0.5);
+    let mut config = stack.config();
+    config.model.model_cfg.e_hidden_dim = vec![64, 32, 32, 32];
+    config.model.model_cfg.z_dim = 8;
+    config.model.model_cfg.latent_dim = 16;
+    config.data_loader.train_batch_per_gpu = 40;
+    config.optimizer.lr = 3e-3;
+    config.trainer.max_epochs = 30;
+    config.trainer.check_val_every_n_epoch = 30;
+    let out = tempfile::tempdir().expect("a folder");
+    let mut trainer = trainer(config, out.path());
+    let begun = std::time::Instant::now();
+    trainer.run(&mut Print).expect("training");
+    let score = score(&trainer, &stack);
+    println!("{score:?}, {:.0} s", begun.elapsed().as_secs_f64());
+    assert!(score.learned < 0.92 * score.still && score.explained > 0.5, "{score:?}");
+    assert!(score.bonds < 0.2, "{score:?}");
+}

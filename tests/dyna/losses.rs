@@ -11,9 +11,9 @@ fn pairs(members: &[i64], distances: Vec<f64>) -> Pairs {
     Pairs { members: members.chunks(2).map(|p| (p[0] as usize, p[1] as usize)).collect(), distances }
 }
 
-/// `[B, N, 3]` to `[N, B, 3]`, or back with the counts exchanged.
-fn turned(values: &[f32], batch: usize, count: usize) -> Vec<f32> {
-    (0..count * batch).flat_map(|i| values[(i % batch * count + i / batch) * 3..][..3].to_vec()).collect()
+/// Axes `[a, b]` of numbers exchanged.
+fn turned(values: &[f32], a: usize, b: usize) -> Vec<f32> {
+    (0..a * b).map(|i| values[i % a * b + i / a]).collect()
 }
 
 #[test]
@@ -27,7 +27,7 @@ fn losses_are_the_reference_s() {
     let apart = list("clash_pairs");
     let apart = pairs(&apart, vec![0.0; apart.len() / 2]);
     let tape = Tape::new();
-    let places = tape.input("places", &[count, batch, 3], DType::F32);
+    let places = tape.input("places", &[count, 3, batch], DType::F32);
     let none = Pairs::default();
     let held = |keep: f64| elastic(places, std::slice::from_ref(&near), &none, keep);
     let (bonds, springs, bumps) = (connected(places, &neighbours), held(0.8), clash(places, &apart, 4.0));
@@ -38,7 +38,7 @@ fn losses_are_the_reference_s() {
         let away: Var<'_> = end(index(|p| p.0)) - end(index(|p| p.1));
         let reference: Vec<f32> = near.distances.iter().map(|&d| d as f32).collect();
         let reference = tape.constant(Tensor::f32(&[near.len(), 1], reference));
-        kept((away.square().sum(&[2]).sqrt() - reference).square(), 0.8)
+        kept((away.square().sum(&[1]).sqrt() - reference).square(), 0.8)
     };
     let outputs = [
         ("connect_loss", bonds),
@@ -49,7 +49,7 @@ fn losses_are_the_reference_s() {
         ("slope", slope),
         ("kept", filter),
     ];
-    let fed = Tensor::f32(&[count, batch, 3], turned(&structures, batch, count));
+    let fed = Tensor::f32(&[count, 3, batch], turned(&structures, batch, 3 * count));
     let found = run(&tape, &cpu(), &outputs, &[("places", &fed)]);
     for (name, _) in &outputs[..5] {
         close(name, &found[*name], &golden[*name].to_f32(), 1e-5);
@@ -57,5 +57,10 @@ fn losses_are_the_reference_s() {
     let wanted = golden["keep08"].to_f32();
     assert_eq!(found["kept"], wanted, "the pairs that are kept");
     assert_eq!(wanted.iter().sum::<f32>(), 2000.0);
-    close("derivative", &turned(&found["slope"], count, batch), &golden["grad_total_keep08"].to_f32(), 1e-5);
+    close(
+        "derivative",
+        &turned(&found["slope"], 3 * count, batch),
+        &golden["grad_total_keep08"].to_f32(),
+        1e-5,
+    );
 }

@@ -41,7 +41,7 @@ fn latents_and_shifts_are_the_reference_s() {
     let images = tape.input("x", &[6, 256], DType::F32);
     let z = encoder().record(images, None, None);
     let given = tape.input("z", &[6, 64], DType::F32);
-    let shifts = Decoder::new(graph(&golden), 32, false).record(given).permute(&[1, 0, 2]);
+    let shifts = Decoder::new(graph(&golden), 32).record(given).permute(&[1, 0, 2]);
     let feeds = [("x", &tensor(&golden["x"])), ("z", &tensor(&golden["z"]))];
     let found = run(&tape, &store(&golden), &[("z", z), ("shifts", shifts)], &feeds);
     close("latents", &found["z"], &golden["z"].to_f32(), 1e-5);

@@ -1,39 +1,80 @@
 //! Secondary structure.
 
 use kinesome::io::structure::Structure;
+use kinesome::protein::secondary::{Backbone, assign};
 use kinesome::systems::dyna::graph::blocks;
 use kinesome::systems::dyna::reference::Reference;
 use std::path::{Path, PathBuf};
-
-use crate::golden::npz;
 
 pub fn data(name: &str) -> PathBuf {
     let root = std::env::var("KINESOME_ROOT").unwrap_or(env!("CARGO_MANIFEST_DIR").into());
     PathBuf::from(root).join("data").join(name)
 }
 
-fn codes(name: &str) -> String {
+fn reference(name: &str) -> Reference {
     let structure = Structure::read(&data(name)).expect("a structure");
-    let reference = Reference::of(&structure, Path::new(name)).expect("a reference");
-    reference.codes.iter().map(|&c| if c == ' ' { '-' } else { c }).collect()
+    Reference::of(&structure, Path::new(name)).expect("a reference")
 }
 
+/// Helices and strands of adenylate kinase as they were published (Mueller and Schulz, J. Mol. Biol. 224:159, 1992;
+/// Mueller et al., Structure 4:147, 1996), without the ends on which assignments differ.
 #[test]
-fn adenylate_kinase_is_assigned() {
-    println!("{}\n{}", codes("adk_closed.pdb"), codes("adk_open.pdb"));
-}
-
-#[test]
-fn stretches_are_those_of_the_reference_program() {
-    let golden = npz("04_network_residue.npz");
-    let wanted: Vec<usize> =
-        golden["sec_ids"].to_i64().expect("integers").iter().map(|&b| b as usize).collect();
+fn adenylate_kinase_has_its_helices_and_strands() {
+    let helices = [(17, 23), (33, 40), (62, 71), (92, 97), (116, 118), (163, 174), (177, 185), (203, 212)];
+    let strands = [(2, 5), (28, 29), (82, 84), (106, 109), (193, 197)];
     for name in ["adk_closed.pdb", "adk_open.pdb"] {
-        let structure = Structure::read(&data(name)).expect("a structure");
-        let reference = Reference::of(&structure, Path::new(name)).expect("a reference");
-        let found = blocks(&reference);
-        let differ =
-            found.windows(2).zip(wanted.windows(2)).filter(|(a, b)| (a[0] == a[1]) != (b[0] == b[1]));
-        println!("{name}: {} blocks, {} boundaries differ", found.last().unwrap() + 1, differ.count());
+        let codes = reference(name).codes;
+        for (letter, stretches) in [('H', &helices[..]), ('E', &strands[..])] {
+            for &(from, to) in stretches {
+                let found: String = codes[from - 1..to].iter().collect();
+                assert!(found.chars().all(|c| c == letter), "{name}, {from} to {to}: {found:?}");
+            }
+        }
+        let helix = codes.iter().filter(|&&c| c == 'H').count() as f64 / codes.len() as f64;
+        assert!((0.4..0.55).contains(&helix), "{name}: {helix}");
     }
+}
+
+/// Nothing goes on across a gap, and what has no backbone has no structure.
+#[test]
+fn gaps_end_helices() {
+    let structure = Structure::read(&data("adk_open.pdb")).expect("a structure");
+    let place = |number: i32, name: &str| {
+        let at = structure.atoms.iter().position(|a| a.residue_number == number && a.name == name);
+        structure.models[0][at.expect("an atom")]
+    };
+    let residue = |number: i32| Backbone {
+        atoms: ["N", "CA", "C", "O"].map(|name| place(number, name)),
+        proline: false,
+        follows: true,
+    };
+    let helix: Vec<Option<Backbone>> = (163..=186).map(|n| Some(residue(n))).collect();
+    let count = |residues: &[Option<Backbone>]| assign(residues).iter().filter(|&&c| c == 'H').count();
+    assert!(count(&helix) >= 18, "{:?}", assign(&helix));
+    let mut broken = helix.clone();
+    broken[12].as_mut().expect("a residue").follows = false;
+    assert!(count(&broken) < count(&helix));
+    let mut without = helix.clone();
+    without[12] = None;
+    assert_eq!(assign(&without)[12], ' ');
+    assert_eq!(assign(&[None, None]), [' ', ' ']);
+}
+
+#[test]
+fn stretches_follow_secondary_structure_and_chains() {
+    let reference = reference("adk_closed.pdb");
+    let found = blocks(&reference);
+    assert_eq!((found[0], found.last()), (0, Some(&30)));
+    for block in 0..=30 {
+        let members: Vec<usize> = (0..found.len()).filter(|&i| found[i] == block).collect();
+        assert!(members.windows(2).all(|w| w[1] == w[0] + 1), "{block} is a run");
+        assert!(block == 0 || members.len() >= 3, "{block} has {} residues", members.len());
+    }
+    let mut two = reference.clone();
+    two.chains[100..].fill(1);
+    let found = blocks(&two);
+    assert_ne!(found[99], found[100]);
+    two.nucleic[100..].fill(true);
+    let found = blocks(&two);
+    assert!(found[100..].iter().all(|&b| b == found[100]));
 }

@@ -75,7 +75,7 @@ pub struct Args {
     /// Images of a step [default: 64]
     #[arg(short, long, value_name = "N", help_heading = "Training")]
     batch_size: Option<usize>,
-    /// Learning rate of AdamW [default: 1e-4]
+    /// Learning rate of AdamW [default: 1e-3; with --parity 1e-4]
     #[arg(long, help_heading = "Training")]
     lr: Option<f64>,
     /// Share of the elastic network that is kept: pairs whose distance varies most let go [default: 0.8]
@@ -170,6 +170,9 @@ impl Args {
             if let Some(value) = value {
                 put(&mut table, key, value)?;
             }
+        }
+        if self.parity && !table.contains_key("optimizer") {
+            put(&mut table, "optimizer.lr", Value::Float(1e-4))?;
         }
         for text in &self.cfg_options {
             let (key, value) = option(text)?;

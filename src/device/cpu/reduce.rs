@@ -11,6 +11,8 @@ use crate::plan::Chain;
 /// Elements summed in f32 lanes before they go to f64.
 const PART: usize = 4096;
 const LANES: usize = 16;
+/// Members up to this many elements are reduced several at a time.
+const MEMBERS: usize = 4 * PART;
 
 /// What is reduced: values that stand somewhere, or a chain that makes them.
 #[derive(Clone, Copy)]
@@ -107,13 +109,28 @@ impl Group {
                     }
                 });
             });
+        } else if along * after <= MEMBERS {
+            // Small members together.
+            let members = (16 * PART / (along * after)).max(1);
+            out.par_chunks_mut(members * after).enumerate().for_each(|(task, out)| {
+                let first = task * members * along * after;
+                x.part(first..first + out.len() * along, |x| {
+                    for (out, x) in out.chunks_mut(after).zip(x.chunks(along * after)) {
+                        columns(kind, x, out);
+                    }
+                });
+            });
         } else {
             let rows = (16 * PART / after).max(1);
             for (member, out) in out.chunks_mut(after).enumerate() {
                 let first = member * along * after;
                 let part = |p: usize| {
                     let end = along.min((p + 1) * rows);
-                    x.part(first + p * rows * after..first + end * after, |x| columns(kind, x, after))
+                    x.part(first + p * rows * after..first + end * after, |x| {
+                        let mut sums = vec![0.0; after];
+                        columns(kind, x, &mut sums);
+                        sums
+                    })
                 };
                 let parts: Vec<Vec<f32>> = (0..along.div_ceil(rows)).into_par_iter().map(part).collect();
                 let mut sums = vec![start as f64; after];
@@ -151,12 +168,12 @@ fn part_of_row(kind: Reduction, x: Values<'_>, row: Range<usize>) -> f64 {
     })
 }
 
-fn columns(kind: Reduction, x: &[f32], after: usize) -> Vec<f32> {
-    let mut sums = x[..after].to_vec();
-    for row in x[after..].chunks(after) {
-        accumulate(kind, &mut sums, row);
+fn columns(kind: Reduction, x: &[f32], into: &mut [f32]) {
+    let (first, rest) = x.split_at(into.len());
+    into.copy_from_slice(first);
+    for row in rest.chunks(into.len()) {
+        accumulate(kind, into, row);
     }
-    sums
 }
 
 fn accumulate(kind: Reduction, into: &mut [f32], x: &[f32]) {

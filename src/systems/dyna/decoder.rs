@@ -4,7 +4,6 @@
 use super::graph::Graph;
 use crate::nn::graph::{Edges, attend, mean_by, pick};
 use crate::nn::linear;
-use crate::nn::mlp::linear_from;
 use crate::tape::{Init, Tape, Var};
 use crate::tensor::Tensor;
 
@@ -17,13 +16,11 @@ pub struct Decoder {
     edges: Edges,
     /// C: features of a residue and of a stretch.
     pub width: usize,
-    /// The last layer starts at zero, so that the reference is where training begins.
-    pub starts_at_zero: bool,
 }
 
 impl Decoder {
-    pub fn new(graph: Graph, width: usize, starts_at_zero: bool) -> Decoder {
-        Decoder { edges: Edges::new(&graph.neighbours), graph, width, starts_at_zero }
+    pub fn new(graph: Graph, width: usize) -> Decoder {
+        Decoder { edges: Edges::new(&graph.neighbours), graph, width }
     }
 
     pub fn residues(&self) -> usize {
@@ -43,11 +40,7 @@ impl Decoder {
             }
             tape.scope("coord_head", || {
                 let h = (0..3).fold(h, |h, i| linear(&(2 * i).to_string(), h, c).elu());
-                if self.starts_at_zero {
-                    linear_from("6", h, 3, [Init::Zeros, Init::Zeros])
-                } else {
-                    linear("6", h, 3)
-                }
+                linear("6", h, 3)
             })
         })
     }

@@ -21,19 +21,20 @@ pub struct Projector {
 }
 
 impl Projector {
-    /// Places `[N, B, 3]` (Å from the middle) seen under rotations `[B, 3, 3]`: images `[B, D, D]`.
+    /// Places `[N, 3, B]` (Å from the middle) seen under rotations `[B, 3, 3]`: images `[B, D, D]`.
     #[track_caller]
     pub fn project<'t>(&self, places: Var<'t>, rotations: Var<'t>) -> Var<'t> {
         let tape = places.tape();
-        let (count, batch) = (places.dim(0), places.dim(1));
+        let (count, batch) = (places.dim(0), places.dim(2));
+        let turned = rotations.permute(&[2, 1, 0]);
         let along = |axis: usize| {
-            let column = rotations.slice(1, 0, 2).slice(2, axis, 1).reshape(&[1, batch, 2]);
-            places.slice(2, axis, 1) * column
+            let column = turned.slice(0, axis, 1).slice(1, 0, 2).expand(&[1, 2, batch]);
+            places.slice(1, axis, 1) * column
         };
         let seen = (along(0) + along(1) + along(2)).scale(1.0 / self.apix as f32);
         let width = (self.sigma / self.apix) as f32;
         let numbers = |values: Vec<f32>| tape.constant(Tensor::f32(&[count], values));
-        let inputs = [seen.permute(&[1, 0, 2]), numbers(self.electrons.clone()), numbers(vec![width; count])];
+        let inputs = [seen.permute(&[2, 0, 1]), numbers(self.electrons.clone()), numbers(vec![width; count])];
         tape.special(Splat::image(self.side, self.tail), &inputs)
     }
 }

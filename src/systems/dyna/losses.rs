@@ -1,5 +1,5 @@
 //! What keeps predicted structures physical: bonds, an elastic network that lets go where structures differ, and
-//! no residues in one place. Places are `[N, B, 3]`: a residue's places in all images stand side by side.
+//! no residues in one place. Places are `[N, 3, B]`: a coordinate's values in all images stand side by side.
 
 use super::graph::{Pairs, Springs};
 use crate::ops::gather::Gather;
@@ -38,7 +38,7 @@ fn distances<'t>(places: Var<'t>, pairs: &Pairs) -> Var<'t> {
     };
     let away = end(|pair| pair.0) - end(|pair| pair.1);
     // Two residues in one place have no direction to part in; the root's derivative must stay finite.
-    away.square().sum(&[2]).add_scalar(1e-12).sqrt()
+    away.square().sum(&[1]).add_scalar(1e-12).sqrt()
 }
 
 /// Squared differences `[P, B]` from the reference's distances.
@@ -78,11 +78,11 @@ pub fn connected<'t>(places: Var<'t>, pairs: &Pairs) -> Var<'t> {
 /// Mean squared change of distances, over the pairs of each chain that are kept and all pairs between chains.
 pub fn elastic<'t>(places: Var<'t>, chains: &[Pairs], between: &Pairs, keep: f64) -> Var<'t> {
     let tape = places.tape();
-    let batch = places.dim(1) as f32;
+    let batch = places.dim(2) as f32;
     let (mut sum, mut count) = (zero(tape), zero(tape));
     for pairs in chains.iter().filter(|pairs| !pairs.is_empty()) {
         let strains = strains(places, pairs);
-        if keep >= 1.0 || places.dim(1) < 2 {
+        if keep >= 1.0 || places.dim(2) < 2 {
             sum = sum + strains.sum_all();
             count = count.add_scalar(batch * pairs.len() as f32);
             continue;
@@ -110,7 +110,7 @@ pub fn clash<'t>(places: Var<'t>, pairs: &Pairs, least: f64) -> Var<'t> {
     sum / near.sum_all().maximum(tape.scalar(1.0))
 }
 
-/// All structure losses of places `[N, B, 3]`.
+/// All structure losses of places `[N, 3, B]`.
 pub fn structural<'t>(places: Var<'t>, springs: &Springs, keep: f64, least: f64) -> Structural<'t> {
     Structural {
         connected: connected(places, &springs.connected),

@@ -86,7 +86,7 @@ impl Network {
         Ok(Network {
             frozen_attention: config.parity && encoder.kind == Kind::Attention,
             encoder,
-            decoder: Decoder::new(graph, width, !config.do_ref_init && !config.parity),
+            decoder: Decoder::new(graph, width),
             projector: Projector {
                 side,
                 apix,
@@ -114,12 +114,12 @@ impl Network {
 
     fn constant<'t>(tape: &'t Tape, places: &[[f64; 3]]) -> Var<'t> {
         let flat = places.iter().flatten().map(|&v| v as f32).collect();
-        tape.constant(Tensor::f32(&[places.len(), 1, 3], flat))
+        tape.constant(Tensor::f32(&[places.len(), 3, 1], flat))
     }
 
-    /// Residues shifted by `[N, B, 3]`: their places `[N, B, 3]`.
+    /// Residues shifted by `[N, B, 3]`: their places `[N, 3, B]`.
     pub fn residue_places<'t>(&self, shifts: Var<'t>) -> Var<'t> {
-        shifts + Self::constant(shifts.tape(), &self.places[..self.residues()])
+        shifts.permute(&[0, 2, 1]) + Self::constant(shifts.tape(), &self.places[..self.residues()])
     }
 
     /// Places of all that scatters, with what residues carry.
@@ -128,7 +128,7 @@ impl Network {
             return residues;
         }
         let carried = Self::constant(shifts.tape(), &self.places[self.residues()..]);
-        Var::concat(&[residues, pick(shifts, &self.carriers) + carried], 0)
+        Var::concat(&[residues, pick(shifts, &self.carriers).permute(&[0, 2, 1]) + carried], 0)
     }
 
     /// A batch that is fed, or picked by `index` `[B]` from the `resident` images of a stack.
@@ -152,7 +152,7 @@ impl Network {
         }
     }
 
-    /// Minus the correlation of each particle `[B]` with what shifts `[N, B, 3]` predict.
+    /// Minus the correlation of each particle `[B]` with scatterers at places `[N, 3, B]`.
     fn disagreement<'t>(&self, inputs: &Inputs<'t>, scatterers: Var<'t>) -> Var<'t> {
         let side = self.projector.side;
         let mask = scatterers.tape().constant(Tensor::f32(&[side, side], self.mask.clone()));
@@ -164,7 +164,7 @@ impl Network {
     pub fn correlation_with_reference<'t>(&self, inputs: &Inputs<'t>) -> Var<'t> {
         let tape = inputs.rotations.tape();
         let batch = inputs.rotations.dim(0);
-        let places = Self::constant(tape, &self.places).expand(&[self.places.len(), batch, 3]);
+        let places = Self::constant(tape, &self.places).expand(&[self.places.len(), 3, batch]);
         -self.disagreement(inputs, places)
     }
 
@@ -230,7 +230,7 @@ impl Network {
     /// Residues' places `[B, N, 3]` of the input `z` `[B, z]`.
     pub fn decoding<'t>(&self, tape: &'t Tape, batch: usize) -> Var<'t> {
         let z = tape.input("z", &[batch, self.encoder.z], DType::F32);
-        self.residue_places(self.decoder.record(z)).permute(&[1, 0, 2])
+        self.residue_places(self.decoder.record(z)).permute(&[2, 0, 1])
     }
 
     /// Declares every parameter.
@@ -241,10 +241,11 @@ impl Network {
 
     fn trained<'t>(&self, tape: &'t Tape) -> Vec<(String, Var<'t>)> {
         let forgotten = ["encoder.attn_layers.", "encoder.post_norm."];
-        let is_frozen =
-            |name: &str| self.frozen_attention && forgotten.iter().any(|part| name.starts_with(part));
-        let is_trained = |name: &str| !(name.starts_with(RESIDENT) || is_frozen(name));
-        let states = tape.states().into_iter().filter(|s| is_trained(&s.name));
+        let stays = |name: &str| {
+            name.starts_with(RESIDENT)
+                || self.frozen_attention && forgotten.iter().any(|part| name.starts_with(part))
+        };
+        let states = tape.states().into_iter().filter(|s| !stays(&s.name));
         states.map(|s| (s.name, tape.var(s.node))).collect()
     }
 }
