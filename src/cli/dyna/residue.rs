@@ -84,7 +84,7 @@ pub struct Args {
     /// Seed of everything [default: 1]
     #[arg(long, help_heading = "Training")]
     seed: Option<u64>,
-    /// As the reference does it where that is a fault: attention is not trained, images are moved between pixels, raw \
+    /// As the reference does it where that is a fault: attention is not trained, images are moved between pixels, raw
     /// values enter the network, and training begins with learning to hold still
     #[arg(long, help_heading = "Training")]
     parity: bool,

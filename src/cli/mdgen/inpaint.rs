@@ -18,7 +18,7 @@ use crate::systems::mdgen::window::Window;
 #[command(after_help = "\
 Examples:
   kinesome mdgen inpaint --sim-ckpt design/last.ckpt --data-dir data --split data/split.csv --random-start-idx -o designs
-  kinesome mdgen evaluate data/KLVF.npy designs/KLVF_0.xtc --designs designs/KLVF.fasta --designed 2 3
+  kinesome mdgen evaluate data/KLVF.npy designs/KLVF_0.xtc --designs designs/KLVF.fasta --designed 2 3 --reference-step 2
 
 The checkpoint is one of `train --inpainting`. Stretches of the stored trajectory are taken from anywhere with \
 --random-start-idx, else where it crosses between two coarse states: those with the most transitions, or --between two. \

@@ -16,7 +16,7 @@ use crate::systems::mdgen::window::Window;
 Examples:
   kinesome mdgen interpolate --sim-ckpt paths/last.ckpt --data-dir data --split data/split.csv --num-paths 100 -o paths
   kinesome mdgen interpolate ... --pdb-id AAAA --frames 12 4711 --num-paths 10 -o paths
-  kinesome mdgen evaluate data/AAAA.npy paths --transition-paths
+  kinesome mdgen evaluate data/AAAA.npy paths --transition-paths --reference-step 2
 
 The checkpoint is one of `train --tps-condition`. Unless --frames names them, the first and last frame of each path are \
 drawn from two coarse states of the stored trajectory: those with the rarest transition, or --between two by number \
