@@ -35,7 +35,7 @@ fn adenylate_kinase_moves() {
     assert!(score.bonds <= 0.15 && score.closest >= 3.5 && score.explained >= 0.8, "{score:?}");
 }
 
-/// In seconds: few, clear and coarse particles, a small network.
+/// In half a minute: few, clear and coarse particles, a small network.
 #[test]
 fn motion_is_learned() {
     let stack = Stack::new(400, 32, 4.0, 1.0, 0.5);
@@ -45,14 +45,14 @@ fn motion_is_learned() {
     config.model.model_cfg.latent_dim = 16;
     config.data_loader.train_batch_per_gpu = 40;
     config.optimizer.lr = 3e-3;
-    config.trainer.max_epochs = 30;
-    config.trainer.check_val_every_n_epoch = 30;
+    config.trainer.max_epochs = 60;
+    config.trainer.check_val_every_n_epoch = 60;
     let out = tempfile::tempdir().expect("a folder");
     let mut trainer = trainer(config, out.path());
     let begun = std::time::Instant::now();
     trainer.run(&mut Print).expect("training");
     let score = score(&trainer, &stack);
     println!("{score:?}, {:.0} s", begun.elapsed().as_secs_f64());
-    assert!(score.learned < 0.92 * score.still && score.explained > 0.5, "{score:?}");
+    assert!(score.learned < 0.85 * score.still && score.explained > 0.6, "{score:?}");
     assert!(score.bonds < 0.2, "{score:?}");
 }

@@ -31,7 +31,12 @@ fn every_shader_is_valid() {
             };
             for pass in &lowered.passes {
                 assert!(
-                    pass.threads.is_multiple_of(32) && (32..=256).contains(&pass.threads) && pass.groups > 0
+                    pass.threads.is_multiple_of(32) && (32..=256).contains(&pass.threads) && pass.groups > 0,
+                    "{name}: {} {} has {} groups of {} threads",
+                    pass.stem,
+                    pass.entry,
+                    pass.groups,
+                    pass.threads
                 );
                 let spots: Vec<Spot> =
                     (0..pass.bindings.len()).map(|memory| Spot { memory, word: 32 }).collect();

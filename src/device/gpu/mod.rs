@@ -242,7 +242,10 @@ struct Call<'a> {
 
 impl Call<'_> {
     fn push(&mut self, pass: Pass) {
-        self.lowered.passes.push(pass);
+        // Of nothing there is nothing to do.
+        if pass.groups > 0 {
+            self.lowered.passes.push(pass);
+        }
     }
 
     fn scratch(&mut self, dtype: DType, len: usize) -> Whole {
