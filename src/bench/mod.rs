@@ -5,6 +5,7 @@
 //! comparable between machines where seconds are not.
 
 mod operations;
+mod residues;
 mod training;
 mod trajectories;
 
@@ -50,6 +51,7 @@ pub fn cases() -> Result<Vec<Case>> {
     let mut all = operations::cases();
     all.extend(training::cases()?);
     all.extend(trajectories::cases()?);
+    all.push(residues::step()?);
     Ok(all)
 }
 

@@ -6,9 +6,8 @@ use crate::cryo::pose::random_rotation;
 use crate::stats::random::Philox;
 use crate::systems::drgn::config::Config;
 use crate::systems::drgn::model::{Network, Objective};
-use crate::systems::drgn::train::random_key;
 use crate::tensor::Tensor;
-use crate::train::Adam;
+use crate::train::{Adam, random_key};
 
 /// Box, width of encoder and decoder.
 const ROWS: [(usize, usize); 4] = [(64, 256), (64, 1024), (128, 256), (128, 1024)];

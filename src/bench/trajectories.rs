@@ -5,10 +5,9 @@ use crate::Result;
 use crate::systems::mdgen::config::Config;
 use crate::systems::mdgen::model::{Conditions, Network};
 use crate::systems::mdgen::objective::{Objective, path_feeds};
-use crate::systems::mdgen::train::random_key;
 use crate::systems::mdgen::transport::Path;
 use crate::tensor::{DType, Tensor};
-use crate::train::Adam;
+use crate::train::{Adam, random_key};
 
 /// Frames of the growing trajectories.
 const LENGTHS: [usize; 3] = [1_000, 10_000, 100_000];

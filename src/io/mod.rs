@@ -8,6 +8,7 @@ pub mod cs;
 pub mod dcd;
 pub mod mrc;
 pub mod npy;
+pub mod outputs;
 pub mod particles;
 pub mod pickle;
 pub mod star;

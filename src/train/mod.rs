@@ -5,6 +5,6 @@ pub mod batches;
 pub mod loss_scale;
 pub mod optimiser;
 
-pub use batches::{epoch_order, prefetch};
+pub use batches::{epoch_order, prefetch, random_key};
 pub use loss_scale::LossScale;
 pub use optimiser::{Adam, Schedule, clip_by_norm, ema, half_cosine};

@@ -7,10 +7,9 @@ use kinesome::plan::{Kernel, Options, Step, Store};
 use kinesome::stats::random::Philox;
 use kinesome::systems::drgn::config::Config;
 use kinesome::systems::drgn::model::{Network, Objective};
-use kinesome::systems::drgn::train::random_key;
 use kinesome::tape::{Init, Tape};
 use kinesome::tensor::{DType, Tensor};
-use kinesome::train::{Adam, LossScale, loss_scale};
+use kinesome::train::{Adam, LossScale, loss_scale, random_key};
 
 const BATCH: usize = 8;
 

@@ -8,10 +8,9 @@ use kinesome::plan::{Options, Step, Store};
 use kinesome::stats::random::Philox;
 use kinesome::systems::drgn::config::Config;
 use kinesome::systems::drgn::model::{Network, Objective};
-use kinesome::systems::drgn::train::random_key;
 use kinesome::tape::Tape;
 use kinesome::tensor::Tensor;
-use kinesome::train::Adam;
+use kinesome::train::{Adam, random_key};
 
 /// Bits of the loss and of every state after three steps. Large enough that products fall into several tiles
 /// and that long inner axes are split; widths that leave rests.

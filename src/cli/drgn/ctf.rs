@@ -5,10 +5,10 @@ use crate::cli::progress::note;
 use crate::cryo::ctf::CtfParams;
 use crate::error::Result;
 use crate::io::atomic;
+use crate::io::outputs::Outputs;
 use crate::report::Figure;
 use crate::systems::drgn::files::CtfTable;
 use crate::systems::drgn::import::{self, Given, Imported};
-use crate::systems::drgn::outputs::Outputs;
 use std::path::{Path, PathBuf};
 
 /// Values that the file lacks, or that shall overrule it.

@@ -3,9 +3,9 @@
 use super::{expect_extension, indices};
 use crate::cli::progress::{Progress, note};
 use crate::error::{Error, Result};
+use crate::io::outputs::Outputs;
 use crate::io::particles::ParticleStack;
 use crate::systems::drgn::downsample::{self, Written};
-use crate::systems::drgn::outputs::Outputs;
 use std::path::{Path, PathBuf};
 
 /// Downsample particles or a map by cropping in Fourier space

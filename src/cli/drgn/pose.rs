@@ -3,9 +3,9 @@
 use super::expect_extension;
 use crate::cli::progress::note;
 use crate::error::{Error, Result};
+use crate::io::outputs::Outputs;
 use crate::systems::drgn::files::{CtfTable, Poses};
 use crate::systems::drgn::import::{self, CsPoses, Given, Imported};
-use crate::systems::drgn::outputs::Outputs;
 use std::path::PathBuf;
 
 /// Poses of a RELION .star file as pose.pkl

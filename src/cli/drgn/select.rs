@@ -4,12 +4,12 @@ use super::indices;
 use crate::cli::progress::Progress;
 use crate::error::{Error, Result};
 use crate::io::cs::CsTable;
+use crate::io::outputs::Outputs;
 use crate::io::particles::ParticleStack;
 use crate::io::pickle::{self, Value};
 use crate::systems::drgn::config::Config;
 use crate::systems::drgn::files::{Latents, read_indices, read_labels, read_umap, write_indices};
 use crate::systems::drgn::images;
-use crate::systems::drgn::outputs::Outputs;
 use crate::systems::drgn::select::{self, Range};
 use std::path::{Path, PathBuf};
 

@@ -2,12 +2,12 @@
 
 use super::{expect_extension, indices};
 use crate::error::{Error, Result};
+use crate::io::outputs::Outputs;
 use crate::io::particles::ParticleStack;
 use crate::io::star::{ParticleTable, Star};
 use crate::systems::drgn::export::{self, Tables};
 use crate::systems::drgn::files::{self, CtfTable, Poses};
 use crate::systems::drgn::images::not_onto_input;
-use crate::systems::drgn::outputs::Outputs;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 

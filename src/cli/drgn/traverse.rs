@@ -2,8 +2,8 @@
 
 use crate::error::{Error, Result};
 use crate::io::atomic;
+use crate::io::outputs::Outputs;
 use crate::systems::drgn::files::{Latents, read_indices};
-use crate::systems::drgn::outputs::Outputs;
 use crate::systems::drgn::traverse::{self, LatentPath, PcOptions};
 use std::path::{Path, PathBuf};
 

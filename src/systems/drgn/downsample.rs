@@ -3,12 +3,12 @@
 
 use super::Tick;
 use super::images::{float_mode, not_onto_input, stream};
-use super::outputs::Outputs;
 use crate::cryo::image::{Downsample, downsampled_apix};
 use crate::cryo::volume::Volume;
 use crate::error::{Error, Result};
 use crate::io::atomic;
 use crate::io::mrc::{self, StackWriter};
+use crate::io::outputs::Outputs;
 use crate::io::particles::ParticleStack;
 use crate::io::star::ParticleTable;
 use std::collections::{HashMap, HashSet};

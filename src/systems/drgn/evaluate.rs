@@ -7,14 +7,13 @@ use super::data::{Images, resolve};
 use super::files::{Checkpoint, CtfTable, Latents};
 use super::model::{Domain, Network};
 use super::run;
-use super::train::random_key;
 use crate::cryo::fft::Hartley3;
 use crate::cryo::fft::desymmetrise3;
 use crate::cryo::lattice::Lattice;
 use crate::plan::{Options, Step, Store};
 use crate::tape::Tape;
 use crate::tensor::{DType, Tensor};
-use crate::train::prefetch;
+use crate::train::{prefetch, random_key};
 use crate::{Error, Result, device, interrupt};
 
 /// Images of one replay when only the encoder runs.

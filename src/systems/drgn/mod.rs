@@ -15,7 +15,6 @@ pub mod files;
 pub mod images;
 pub mod import;
 pub mod model;
-pub mod outputs;
 pub mod reconstruct;
 pub mod run;
 pub mod select;

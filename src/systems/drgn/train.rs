@@ -15,7 +15,7 @@ use crate::io::mrc::write_volume;
 use crate::plan::{Options, Program, Step, Store};
 use crate::tape::{Tape, Var};
 use crate::tensor::{DType, Tensor};
-use crate::train::{epoch_order, loss_scale, prefetch};
+use crate::train::{epoch_order, loss_scale, prefetch, random_key};
 use crate::{Error, Result, interrupt};
 
 /// Weight of the divergence.
@@ -289,10 +289,4 @@ impl<'a> Trainer<'a> {
     fn latents(&self) -> Result<Latents> {
         Evaluator::new(&self.network, &self.store).latents(self.images, |_| {})
     }
-}
-
-/// `[seed low, seed high, step low, step high]`
-pub fn random_key(seed: u64, step: u64) -> Tensor {
-    let words = [seed, seed >> 32, step, step >> 32].map(|w| w as u32 as i32);
-    Tensor::i32(&[4], words.to_vec())
 }

@@ -14,7 +14,7 @@ use crate::device::Device;
 use crate::plan::{Options, Program, Step, Store};
 use crate::tape::Tape;
 use crate::tensor::{DType, Tensor};
-use crate::train::{Adam, epoch_order, optimiser, prefetch};
+use crate::train::{Adam, epoch_order, optimiser, prefetch, random_key};
 use crate::{Error, Result, interrupt};
 
 /// A prepared stack up to this size stays on the device.
@@ -208,8 +208,7 @@ impl Trainer {
         let mut run = |feeds: &[(&str, &Tensor)]| -> Result<bool> {
             interrupt::check()?;
             step += 1;
-            let words = [self.config.seed, self.config.seed >> 32, step, step >> 32];
-            let key = Tensor::i32(&[4], words.map(|w| w as u32 as i32).to_vec());
+            let key = random_key(self.config.seed, step);
             let schedule = self.adam.schedule(step).feeds();
             let mut all = feeds.to_vec();
             all.push(("key", &key));

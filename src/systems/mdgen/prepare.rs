@@ -3,10 +3,10 @@
 use super::split::{self, Entry};
 use super::store::{Precision, StoreWriter};
 use crate::error::{Error, Result};
+use crate::io::outputs::Outputs;
 use crate::io::structure::Structure;
 use crate::io::trajectory::Trajectory;
 use crate::protein::chain::{Chain, OntoFirst, move_atoms};
-use crate::systems::drgn::outputs::Outputs;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 

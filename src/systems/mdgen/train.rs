@@ -17,7 +17,7 @@ use crate::plan::{Options, Program, Step, Store};
 use crate::stats::random::Philox;
 use crate::tape::{Tape, Var};
 use crate::tensor::{DType, Tensor};
-use crate::train::{epoch_order, half_cosine, prefetch};
+use crate::train::{epoch_order, half_cosine, prefetch, random_key};
 use crate::{Error, Result, interrupt};
 
 pub struct Settings {
@@ -352,12 +352,6 @@ impl<'a> Trainer<'a> {
         }
         Ok(sum / done.max(1) as f64)
     }
-}
-
-/// `[seed low, seed high, step low, step high]`
-pub fn random_key(seed: u64, step: u64) -> Tensor {
-    let words = [seed, seed >> 32, step, step >> 32].map(|w| w as u32 as i32);
-    Tensor::i32(&[4], words.to_vec())
 }
 
 /// The checkpoint to go on from: the one of the most epochs.
