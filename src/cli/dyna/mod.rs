@@ -1,6 +1,9 @@
 //! `kinesome dyna`: motion of atomic models from particle images.
 
+pub mod analyze;
+pub mod cluster;
 pub mod residue;
+pub mod sample;
 
 use crate::error::Result;
 use clap::Subcommand;
@@ -16,10 +19,16 @@ pub struct Args {
 #[derive(Subcommand, Debug)]
 pub enum Verb {
     Residue(Box<residue::Args>),
+    Analyze(analyze::Args),
+    Sample(sample::Args),
+    Cluster(cluster::Args),
 }
 
 pub fn run(args: Args) -> Result<()> {
     match args.command {
         Verb::Residue(args) => residue::run(*args),
+        Verb::Analyze(args) => analyze::run(args),
+        Verb::Sample(args) => sample::run(args),
+        Verb::Cluster(args) => cluster::run(args),
     }
 }

@@ -168,6 +168,13 @@ impl Network {
         -self.disagreement(inputs, places)
     }
 
+    /// What the microscope would see `[B, D, D]` of the structures of latents `[B, z]`.
+    pub fn predicted<'t>(&self, inputs: &Inputs<'t>, z: Var<'t>) -> Var<'t> {
+        let shifts = self.decoder.record(z);
+        let scatterers = self.scatterers(shifts, self.residue_places(shifts));
+        filter(self.projector.project(scatterers, inputs.rotations), inputs.filters)
+    }
+
     /// The losses of latents `[B, z]`.
     pub fn losses<'t>(&self, inputs: &Inputs<'t>, z: Var<'t>) -> Losses<'t> {
         let shifts = self.decoder.record(z);
