@@ -276,14 +276,13 @@ impl Watch for Log {
 
     fn end_epoch(&mut self, losses: &EpochLosses) -> Result<()> {
         self.bar = None;
+        let parts: Vec<String> =
+            losses.parts.iter().map(|(name, value)| format!("{name} {value:.5}")).collect();
         let text = format!(
-            "epoch {}: loss {:.5} (image {:.5}, bonds {:.5}, elastic {:.5}, clash {:.5}), {:.0} images/s",
+            "epoch {}: loss {:.5} ({}), {:.0} images/s",
             losses.epoch,
             losses.total,
-            losses.image,
-            losses.connected,
-            losses.elastic,
-            losses.clash,
+            parts.join(", "),
             losses.images_per_second
         );
         if !quiet() {
