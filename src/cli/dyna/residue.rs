@@ -239,7 +239,8 @@ pub fn run(args: Args) -> Result<()> {
     drop(trainer);
     let run = Run::open(&args.out, None, None, device::open(&args.device)?)?;
     let findings = run.evaluator().find(&run.latents, run.config.analyze.cluster_k)?;
-    println!("{}", report(&run, &findings, None, &run.folder)?.display());
+    note(&format!("report: {}", report(&run, &findings, None, &run.folder)?.display()));
+    println!("{}", run.folder.display());
     Ok(())
 }
 
@@ -281,14 +282,13 @@ impl Watch for Log {
 
     fn end_epoch(&mut self, losses: &EpochLosses) -> Result<()> {
         self.bar = None;
+        let parts: Vec<String> =
+            losses.parts.iter().map(|(name, value)| format!("{name} {value:.5}")).collect();
         let text = format!(
-            "epoch {}: loss {:.5} (image {:.5}, bonds {:.5}, elastic {:.5}, clash {:.5}), {:.0} images/s",
+            "epoch {}: loss {:.5} ({}), {:.0} images/s",
             losses.epoch,
             losses.total,
-            losses.image,
-            losses.connected,
-            losses.elastic,
-            losses.clash,
+            parts.join(", "),
             losses.images_per_second
         );
         if !quiet() {

@@ -27,14 +27,12 @@ pub struct Position {
 }
 
 /// Means over the steps of an epoch.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EpochLosses {
     pub epoch: usize,
     pub total: f64,
-    pub image: f64,
-    pub connected: f64,
-    pub elastic: f64,
-    pub clash: f64,
+    /// What the total is the weighted sum of, by name.
+    pub parts: Vec<(String, f64)>,
     pub images_per_second: f64,
 }
 
@@ -73,15 +71,14 @@ pub fn save(
         }
     }
     let image = (network.projector.side, network.projector.apix);
-    let electrons = &network.projector.electrons;
-    let sigmas = vec![network.projector.sigma as f32; electrons.len()];
-    let numbers = |values: Vec<f32>| Ok::<_, Error>(Value::Array(Array::f32(&[values.len()], values)?));
+    let numbers =
+        |values: &[f32]| Ok::<_, Error>(Value::Array(Array::f32(&[values.len()], values.to_vec())?));
     let text =
         |value: serde_json::Result<String>| value.map(Value::str).map_err(|e| Error::usage(e.to_string()));
     let tree = vec![
         (Value::str("model"), Value::Dict(weights)),
-        (Value::str("gmm_sigmas"), numbers(sigmas)?),
-        (Value::str("gmm_amps"), numbers(electrons.clone())?),
+        (Value::str("gmm_sigmas"), numbers(&network.projector.widths)?),
+        (Value::str("gmm_amps"), numbers(&network.projector.electrons)?),
         (Value::str("adam"), Value::Dict(moments)),
         (Value::str("kinesome_config"), text(serde_json::to_string(config))?),
         (Value::str("kinesome_position"), text(serde_json::to_string(position))?),

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::checkpoint::EpochLosses;
 use super::evaluate::{Findings, Series};
 use super::pictures::{PREDICTIONS, TARGETS, plane};
 use super::run::Run;
@@ -16,6 +17,8 @@ use crate::stats::rank::mean;
 /// Sides of pictures.
 const LARGE: usize = 420;
 const SMALL: usize = 190;
+/// Motion that a picture shows, Å.
+const SEEN: f64 = 0.1;
 /// Motion that is told apart from none, Å.
 const STILL: f64 = 0.3;
 
@@ -119,6 +122,15 @@ fn motion(page: &mut Page, run: &Run, findings: &Findings) -> Result<()> {
             continue;
         };
         let share = findings.pca.as_ref().map_or(0.0, |pca| pca.explained_variance_ratio[axis]);
+        if distance(first, last) < SEEN {
+            page.text(&format!(
+                "Axis {}, {:.1} % of the latents' variance, moves nothing: its ends are {:.2} Å apart.",
+                axis + 1,
+                100.0 * share,
+                distance(first, last)
+            ));
+            continue;
+        }
         let steps: Vec<f64> = (1..=series.structures.len()).map(|i| i as f64).collect();
         let along: Vec<f64> = series.structures.iter().map(|s| distance(s, first)).collect();
         let figure =
@@ -209,10 +221,8 @@ fn images(page: &mut Page, folder: &Path) -> Result<()> {
     let read = |name: &str| std::fs::read(folder.join(name)).ok();
     if let (Some(targets), Some(predictions)) = (read(TARGETS), read(PREDICTIONS)) {
         page.section("Images");
-        page.strip(&[
-            (targets, "Particles, moved to the middle and filtered.".into()),
-            (predictions, "What the network thinks they are; the tinted rim is not compared.".into()),
-        ]);
+        page.image(&targets, "Particles, moved to the middle and filtered.");
+        page.image(&predictions, "What the network thinks they are; the tinted rim is not compared.");
     }
     Ok(())
 }
@@ -223,18 +233,15 @@ fn training(page: &mut Page, run: &Run) -> Result<()> {
         return Ok(());
     }
     page.section("Training");
-    let of =
-        |value: fn(&super::checkpoint::EpochLosses) -> f64| history.iter().map(value).collect::<Vec<f64>>();
+    let curve = |name: &str| {
+        let value = |losses: &EpochLosses| losses.parts.iter().find(|part| part.0 == name).map(|part| part.1);
+        (name.to_string(), history.iter().filter_map(value).collect::<Vec<f64>>())
+    };
+    let structural = history[0].parts.iter().filter(|part| part.0 != "image");
     let image =
-        plots::losses("Agreement with the images", &[("minus the correlation".into(), of(|l| l.image))]);
-    let held = plots::losses(
-        "What holds structures together",
-        &[
-            ("bonds".into(), of(|l| l.connected)),
-            ("elastic network".into(), of(|l| l.elastic)),
-            ("clashes".into(), of(|l| l.clash)),
-        ],
-    );
+        plots::losses("Agreement with the images", &[("minus the correlation".into(), curve("image").1)]);
+    let held: Vec<(String, Vec<f64>)> = structural.map(|part| curve(&part.0)).collect();
+    let held = plots::losses("What holds structures together", &held);
     page.figures(&[(&image, "Lower is better."), (&held, "By epoch.")])?;
     Ok(())
 }
