@@ -1,5 +1,6 @@
 //! The CryoDyna room against numbers of the reference program, and on particles with a known truth.
 
+mod agreement;
 mod command;
 mod golden;
 mod graph;

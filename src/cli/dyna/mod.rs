@@ -2,6 +2,7 @@
 
 pub mod analyze;
 pub mod cluster;
+pub mod compare;
 pub mod residue;
 pub mod sample;
 
@@ -22,6 +23,7 @@ pub enum Verb {
     Analyze(analyze::Args),
     Sample(sample::Args),
     Cluster(cluster::Args),
+    Compare(compare::Args),
 }
 
 pub fn run(args: Args) -> Result<()> {
@@ -30,5 +32,6 @@ pub fn run(args: Args) -> Result<()> {
         Verb::Analyze(args) => analyze::run(args),
         Verb::Sample(args) => sample::run(args),
         Verb::Cluster(args) => cluster::run(args),
+        Verb::Compare(args) => compare::run(args),
     }
 }

@@ -24,6 +24,20 @@ pub struct Position {
     pub step: u64,
     pub images: usize,
     pub history: Vec<EpochLosses>,
+    #[serde(default)]
+    pub scores: Vec<Score>,
+}
+
+/// Mean correlations with particles at an evaluation.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Score {
+    pub epoch: usize,
+    /// Of particles that were learned from.
+    pub trained: f64,
+    /// Of particles that were held out.
+    pub held: f64,
+    /// Of the held-out particles with the model as it stands.
+    pub still: f64,
 }
 
 /// Means over the steps of an epoch.

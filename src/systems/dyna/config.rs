@@ -45,6 +45,8 @@ pub struct Dataset {
     pub origin: String,
     /// auto, light, dark
     pub contrast: String,
+    /// Bend the model smoothly by so much before anything is learned, Å: does the motion depend on it?
+    pub perturb: f64,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -70,6 +72,10 @@ pub struct Process {
 pub struct Loader {
     pub train_batch_per_gpu: usize,
     pub val_batch_per_gpu: usize,
+    /// Share of the particles that is learned from; the others are held out and scored at each evaluation.
+    pub train_ratio: f64,
+    /// 1 or 2: learn from that half of the particles. 0: from all.
+    pub half: u8,
 }
 
 #[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
@@ -156,7 +162,7 @@ impl Default for Process {
 
 impl Default for Loader {
     fn default() -> Self {
-        Loader { train_batch_per_gpu: 64, val_batch_per_gpu: 128 }
+        Loader { train_batch_per_gpu: 64, val_batch_per_gpu: 128, train_ratio: 1.0, half: 0 }
     }
 }
 
@@ -276,6 +282,18 @@ impl Config {
         }
         if !(0.0..=1.0).contains(&loss.dist_keep_ratio) {
             return bad(format!("loss.dist_keep_ratio is {}; give 0 to 1", loss.dist_keep_ratio));
+        }
+        if !(0.1..=1.0).contains(&self.data_loader.train_ratio) {
+            return bad(format!(
+                "data_loader.train_ratio is {}; give 0.1 to 1",
+                self.data_loader.train_ratio
+            ));
+        }
+        if self.data_loader.half > 2 {
+            return bad(format!("data_loader.half is {}; give 1 or 2, or 0 for all", self.data_loader.half));
+        }
+        if !(0.0..=20.0).contains(&self.dataset_attr.perturb) {
+            return bad(format!("dataset_attr.perturb is {}; give 0 to 20 Å", self.dataset_attr.perturb));
         }
         if !(0.0..0.5).contains(&self.data_process.tail) {
             return bad(format!("data_process.tail is {}; give 0 to 0.5", self.data_process.tail));

@@ -13,7 +13,7 @@ use crate::stats::matrix::{Matrix, squared_distance};
 use crate::stats::pca::Pca;
 use crate::stats::rank::percentiles;
 use crate::tape::Tape;
-use crate::tensor::Tensor;
+use crate::tensor::{DType, Tensor};
 use crate::{Error, Result, interrupt};
 
 /// Structures along an axis, and the percentiles between which they stand.
@@ -91,6 +91,28 @@ impl Evaluator<'_> {
         Ok([batch.targets.to_f32(), step.fetch("predicted")?.to_f32()])
     }
 
+    /// Mean correlations of particles with their structures, and with the reference as it stands.
+    pub fn agreement(&self, particles: &Particles, indices: &[usize]) -> Result<[f64; 2]> {
+        let size = self.batch.min(indices.len()).max(1);
+        let tape = Tape::new();
+        let inputs = self.network.inputs(&tape, size, None);
+        let present = tape.input("present", &[size], DType::F32);
+        let z = self.network.encoder.record(inputs.images, Some(present), None);
+        let learned = self.network.correlation(&inputs, z);
+        let still = self.network.correlation_with_reference(&inputs);
+        let fetched = [("learned", learned), ("still", still)];
+        let mut step = Step::new(self.store, &tape, &fetched, Options::default())?;
+        let mut sums = [0.0; 2];
+        for chunk in indices.chunks(size) {
+            interrupt::check()?;
+            step.run(&particles.batch(chunk, size)?.feeds())?;
+            for (sum, (name, _)) in sums.iter_mut().zip(&fetched) {
+                *sum += step.fetch(name)?.to_f32()[..chunk.len()].iter().map(|&v| f64::from(v)).sum::<f64>();
+            }
+        }
+        Ok(sums.map(|sum| sum / indices.len().max(1) as f64))
+    }
+
     /// Clusters, axes and motion of latents `[n, z]`.
     pub fn find(&self, latents: &[f32], clusters: usize) -> Result<Findings> {
         let z = Matrix::new(latents, self.network.encoder.z)?;
@@ -164,6 +186,12 @@ impl Findings {
 
 fn rows(z: Matrix, particles: &[usize]) -> Vec<f32> {
     particles.iter().flat_map(|&i| z.row(i)).copied().collect()
+}
+
+/// Root mean square distance of two structures as they stand, Å.
+pub fn distance(a: &[[f64; 3]], b: &[[f64; 3]]) -> f64 {
+    let sum: f64 = a.iter().flatten().zip(b.iter().flatten()).map(|(x, y)| (x - y).powi(2)).sum();
+    (sum / a.len().max(1) as f64).sqrt()
 }
 
 /// Root mean square fluctuation of each point about its mean over structures, Å.

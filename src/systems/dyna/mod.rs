@@ -5,6 +5,7 @@
 //! `docs/cryodyna.md` says what is kept of the reference, what is done right, and what is missing.
 
 pub mod checkpoint;
+pub mod compare;
 pub mod config;
 pub mod data;
 pub mod decoder;
@@ -15,7 +16,9 @@ pub mod image;
 pub mod losses;
 pub mod model;
 pub mod page;
+pub mod perturb;
 pub mod pictures;
 pub mod reference;
 pub mod run;
+pub mod split;
 pub mod train;

@@ -160,6 +160,12 @@ impl Network {
         -self.disagreement(inputs, places)
     }
 
+    /// Correlations `[B]` of the particles with the structures of latents `[B, z]`.
+    pub fn correlation<'t>(&self, inputs: &Inputs<'t>, z: Var<'t>) -> Var<'t> {
+        let shifts = self.decoder.record(z);
+        -self.disagreement(inputs, self.scatterers(shifts, self.shifted(shifts)))
+    }
+
     /// What the microscope would see `[B, D, D]` of the structures of latents `[B, z]`.
     pub fn predicted<'t>(&self, inputs: &Inputs<'t>, z: Var<'t>) -> Var<'t> {
         let shifts = self.decoder.record(z);

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::checkpoint::EpochLosses;
-use super::evaluate::{Findings, Series};
+use super::checkpoint::{EpochLosses, Score};
+use super::evaluate::{Findings, Series, distance};
 use super::pictures::{PREDICTIONS, TARGETS, plane};
 use super::run::Run;
 use crate::Result;
@@ -84,11 +84,6 @@ fn cards(page: &mut Page, run: &Run, findings: &Findings) {
 fn by_distance(run: &Run, structure: &[[f64; 3]], most: f64) -> Vec<Rgb> {
     let away = |(p, q): (&[f64; 3], &[f64; 3])| (0..3).map(|k| (p[k] - q[k]).powi(2)).sum::<f64>().sqrt();
     structure.iter().zip(&run.reference.places).map(|pair| viridis(away(pair) / most)).collect()
-}
-
-fn distance(a: &[[f64; 3]], b: &[[f64; 3]]) -> f64 {
-    let sum: f64 = a.iter().flatten().zip(b.iter().flatten()).map(|(x, y)| (x - y).powi(2)).sum();
-    (sum / a.len().max(1) as f64).sqrt()
 }
 
 fn frames(
@@ -243,5 +238,19 @@ fn training(page: &mut Page, run: &Run) -> Result<()> {
     let held: Vec<(String, Vec<f64>)> = structural.map(|part| curve(&part.0)).collect();
     let held = plots::losses("What holds structures together", &held);
     page.figures(&[(&image, "Lower is better."), (&held, "By epoch.")])?;
+    let scores = &run.position.scores;
+    if !scores.is_empty() {
+        let of = |value: fn(&Score) -> f64| scores.iter().map(value).collect::<Vec<f64>>();
+        let epochs = of(|s| s.epoch as f64);
+        let figure =
+            Figure::new("Particles that were held out", "epoch", "correlation with their structures")
+                .size(600, 400)
+                .line_with_markers("learned from", &epochs, &of(|s| s.trained))
+                .line_with_markers("held out", &epochs, &of(|s| s.held))
+                .dashed_line("the model as it stands", &epochs, &of(|s| s.still));
+        let caption = "What helps particles that were never learned from is in the particles. Where their curve parts from \
+                       the others', noise is learned by heart.";
+        page.figure(&figure, caption)?;
+    }
     Ok(())
 }

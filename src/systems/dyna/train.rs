@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::checkpoint::{self, Checkpoint, EpochLosses, Position};
+use super::checkpoint::{self, Checkpoint, EpochLosses, Position, Score};
 use super::config::Config;
 use super::data::Particles;
 use super::evaluate::Evaluator;
 use super::model::{Network, RESIDENT};
 use super::pictures;
 use super::reference::{Origin, Reference};
+use super::split::Split;
 use crate::device::Device;
 use crate::plan::{Options, Program, Step, Store};
 use crate::tape::Tape;
@@ -44,6 +45,7 @@ pub struct Trainer {
     pub particles: Particles,
     pub network: Network,
     pub store: Store,
+    split: Split,
     folder: PathBuf,
     position: Position,
     adam: Adam,
@@ -66,9 +68,12 @@ impl Trainer {
             Network::new(&config, &reference, particles.side(), particles.apix(), particles.compared())?;
         let adam = Adam { lr: config.optimizer.lr, weight_decay: 0.01, decoupled: true, ..Adam::default() };
         let store = Store::new(device, config.seed);
-        let position = Position { epoch: 0, step: 0, images: particles.len(), history: vec![] };
+        let position =
+            Position { epoch: 0, step: 0, images: particles.len(), history: vec![], scores: vec![] };
+        let split = Split::new(particles.len(), &config.data_loader, config.seed);
         let folder = folder.into();
-        let mut trainer = Trainer { config, reference, particles, network, store, folder, position, adam };
+        let mut trainer =
+            Trainer { config, reference, particles, network, store, split, folder, position, adam };
         trainer.look_at_contrast()?;
         Ok(trainer)
     }
@@ -79,11 +84,11 @@ impl Trainer {
 
     /// Images of a step: all steps have as many.
     fn batch(&self) -> usize {
-        self.config.data_loader.train_batch_per_gpu.min(self.particles.len())
+        self.config.data_loader.train_batch_per_gpu.min(self.split.training.len())
     }
 
     fn steps_of_an_epoch(&self) -> usize {
-        self.particles.len() / self.batch()
+        self.split.training.len() / self.batch()
     }
 
     /// The number of particles, where all of them stay on the device.
@@ -203,7 +208,9 @@ impl Trainer {
         mut each: impl FnMut(u64, &[(&str, &Tensor)]) -> Result<bool>,
     ) -> Result<u64> {
         let size = self.batch();
-        let mut order = epoch_order(self.particles.len(), self.config.seed, epoch);
+        let training = &self.split.training;
+        let mut order = epoch_order(training.len(), self.config.seed, epoch);
+        order.iter_mut().for_each(|i| *i = training[*i]);
         order.truncate(self.steps_of_an_epoch() * size);
         let mut step = first_step;
         let mut run = |feeds: &[(&str, &Tensor)]| -> Result<bool> {
@@ -337,8 +344,28 @@ impl Trainer {
         self.folder.join(checkpoint::folder_name(&self.position))
     }
 
+    /// How well particles that were not learned from agree with their structures.
+    fn score(&mut self, watch: &mut dyn Watch) -> Result<()> {
+        let Split { training, held } = &self.split;
+        if held.is_empty() {
+            return Ok(());
+        }
+        let evaluator = self.evaluator();
+        let [held_out, still] = evaluator.agreement(&self.particles, held)?;
+        let like: Vec<usize> = (0..held.len()).map(|i| training[i * training.len() / held.len()]).collect();
+        let [trained, _] = evaluator.agreement(&self.particles, &like)?;
+        watch.note(&format!(
+            "correlation with {} held-out particles {held_out:.4} (the model as it stands {still:.4}), with as many \
+             that were learned from {trained:.4}",
+            held.len()
+        ))?;
+        self.position.scores.push(Score { epoch: self.position.epoch, trained, held: held_out, still });
+        Ok(())
+    }
+
     /// Structures and latents first: a checkpoint that is there means that they are too.
-    fn evaluate(&self, watch: &mut dyn Watch) -> Result<()> {
+    fn evaluate(&mut self, watch: &mut dyn Watch) -> Result<()> {
+        self.score(watch)?;
         let folder = self.last_folder();
         let evaluator = self.evaluator();
         let latents = evaluator.latents(&self.particles)?;
