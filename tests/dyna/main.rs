@@ -6,6 +6,7 @@ mod graph;
 mod images;
 mod learning;
 mod losses;
+mod martini;
 mod networks;
 mod secondary;
 mod stack;

@@ -1,6 +1,9 @@
 //! `kinesome dyna`: motion of atomic models from particle images.
 
+pub mod beads;
+pub mod martinize;
 pub mod residue;
+pub mod stage;
 
 use crate::error::Result;
 use clap::Subcommand;
@@ -16,10 +19,14 @@ pub struct Args {
 #[derive(Subcommand, Debug)]
 pub enum Verb {
     Residue(Box<residue::Args>),
+    Beads(Box<beads::Args>),
+    Martinize(martinize::Args),
 }
 
 pub fn run(args: Args) -> Result<()> {
     match args.command {
         Verb::Residue(args) => residue::run(*args),
+        Verb::Beads(args) => beads::run(*args),
+        Verb::Martinize(args) => martinize::run(args),
     }
 }
