@@ -7,6 +7,7 @@ pub mod elements;
 pub mod frames;
 pub mod geometry;
 pub mod linkage;
+pub mod martini;
 pub mod matching;
 pub mod path;
 pub mod residue;

@@ -7,6 +7,7 @@ mod graph;
 mod images;
 mod learning;
 mod losses;
+mod martini;
 mod networks;
 mod secondary;
 mod stack;

@@ -1,10 +1,13 @@
 //! `kinesome dyna`: motion of atomic models from particle images.
 
 pub mod analyze;
+pub mod beads;
 pub mod cluster;
 pub mod compare;
+pub mod martinize;
 pub mod residue;
 pub mod sample;
+pub mod stage;
 
 use crate::error::Result;
 use clap::Subcommand;
@@ -24,6 +27,8 @@ pub enum Verb {
     Sample(sample::Args),
     Cluster(cluster::Args),
     Compare(compare::Args),
+    Beads(Box<beads::Args>),
+    Martinize(martinize::Args),
 }
 
 pub fn run(args: Args) -> Result<()> {
@@ -33,5 +38,7 @@ pub fn run(args: Args) -> Result<()> {
         Verb::Sample(args) => sample::run(args),
         Verb::Cluster(args) => cluster::run(args),
         Verb::Compare(args) => compare::run(args),
+        Verb::Beads(args) => beads::run(*args),
+        Verb::Martinize(args) => martinize::run(args),
     }
 }

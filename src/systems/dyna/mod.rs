@@ -4,6 +4,7 @@
 //! as Gaussians through the microscope's CTF and has to agree with the image while its distances stay physical.
 //! `docs/cryodyna.md` says what is kept of the reference, what is done right, and what is missing.
 
+pub mod bonded;
 pub mod checkpoint;
 pub mod compare;
 pub mod config;

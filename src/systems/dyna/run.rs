@@ -8,7 +8,7 @@ use super::config::Config;
 use super::evaluate::Evaluator;
 use super::image::disc;
 use super::model::Network;
-use super::reference::{Origin, Reference};
+use super::reference::Reference;
 use crate::device::Device;
 use crate::io::npy::{self};
 use crate::plan::Store;
@@ -47,14 +47,12 @@ impl Run {
             return Err(Error::usage(format!("there is {what} in {}; {hint}", run.display())));
         };
         let checkpoint = Checkpoint::read(&path)?;
-        let config = checkpoint.config.clone();
+        let mut config = checkpoint.config.clone();
+        if let Some(model) = model {
+            config.dataset_attr.ref_pdb_path = model.to_path_buf();
+        }
         let (side, apix) = checkpoint.image;
-        let origin = match config.dataset_attr.origin.as_str() {
-            "" => Origin::Auto,
-            name => Origin::from_name(name)?,
-        };
-        let model = model.unwrap_or(&config.dataset_attr.ref_pdb_path);
-        let reference = Reference::read(model, origin, side as f64 * apix)?;
+        let reference = Reference::read(&config, side as f64 * apix)?;
         let compared = disc(side, config.loss.mask_rad_for_image_loss);
         let network = Network::new(&config, &reference, side, apix, &compared)?;
         let store = Store::new(device, config.seed);

@@ -161,7 +161,11 @@ impl Generator {
                         plain[at * d..][..d].copy_from_slice(&window.given[at * d..][..d]);
                     }
                 }
-                Ok(Sample { atoms: window.decode(&config, &plain, &kinds)?, kinds })
+                let mut atoms = window.decode(&config, &plain, &kinds)?;
+                for (frame, given) in window.whole.iter().filter(|_| !config.parity) {
+                    atoms[frame * given.len()..][..given.len()].copy_from_slice(given);
+                }
+                Ok(Sample { atoms, kinds })
             })
             .collect()
     }

@@ -24,6 +24,8 @@ pub struct Window {
     /// `[T, L, D]` and `[T, L]`
     pub given: Vec<f32>,
     pub is_given: Vec<f32>,
+    /// Frames that are given whole, and their atoms `[residues]` as they were: tokens know ideal residues alone.
+    pub whole: Vec<(usize, Vec<Atoms>)>,
     /// One time step of L residues each.
     pub start: Frames,
     pub end: Frames,
@@ -98,6 +100,9 @@ impl Window {
                 f32::from(given && residue < residues)
             })
             .collect();
+        let is_whole = |frame: &usize| residues > 0 && (0..residues).all(|i| is_given[frame * l + i] != 0.0);
+        let whole = (0..t).filter(is_whole).map(|frame| (frame, padded[frame * l..][..residues].to_vec()));
+        let whole = whole.collect();
         let hidden = |residue: usize| config.task == Task::Inpaint && !outer(residue);
         let kind = |residue: usize| if hidden(residue) { UNKNOWN } else { all_kinds[residue] } as i32;
         let flat = |offsets: Vec<Offset>| offsets.into_iter().flatten().collect();
@@ -109,6 +114,7 @@ impl Window {
             types: (0..l).map(kind).collect(),
             mask: (0..l).map(|residue| f32::from(residue < residues)).collect(),
             is_given,
+            whole,
             forward: flat(end.offsets_from(&start)?),
             backward: flat(start.offsets_from(&end)?),
             start,

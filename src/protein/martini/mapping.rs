@@ -1,0 +1,251 @@
+//! From atoms to beads.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::path::Path;
+
+use super::codes::codes;
+use super::parameters::{BACKBONE, backbone, charge, mass, radius, side_chain};
+use crate::io::structure::{Atom, Structure, residues};
+use crate::protein::elements::{atomic_number, is_hydrogen, is_water};
+use crate::protein::residue::{RESIDUES, common_atom_name, type_of_name};
+use crate::protein::secondary;
+use crate::{Error, Result};
+
+/// One residue of the beads.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Residue {
+    /// Usual name: MET for selenomethionine, HIS for all its forms.
+    pub name: &'static str,
+    /// Number of its chain.
+    pub chain: usize,
+    /// Whether it is bonded to the residue before it.
+    pub joined: bool,
+    /// Secondary structure in MARTINI's codes.
+    pub code: char,
+    /// The backbone's bead, then those of the side chain; none where the structure has none of a bead's atoms.
+    pub beads: Vec<Option<usize>>,
+}
+
+/// A protein as beads, residue by residue.
+#[derive(Clone, Debug, Default)]
+pub struct Beads {
+    /// Beads as atoms of a file: BB, SC1 to SC4.
+    pub atoms: Vec<Atom>,
+    /// Centres of mass of their heavy atoms, Å.
+    pub places: Vec<[f64; 3]>,
+    /// Electrons of their heavy atoms.
+    pub electrons: Vec<f64>,
+    /// How wide they look in an image, Å.
+    pub widths: Vec<f64>,
+    /// P5, SC4: the type tells how beads attract one another.
+    pub types: Vec<&'static str>,
+    pub charges: Vec<f64>,
+    /// The residue of each bead.
+    pub residue_of: Vec<usize>,
+    /// The heavy atoms of the structure that are in each bead.
+    pub members: Vec<Vec<usize>>,
+    pub residues: Vec<Residue>,
+    /// Atoms of groups that have no beads: ligands, ions. Waters are left out.
+    pub others: Vec<Range<usize>>,
+    /// What the user should know.
+    pub notes: Vec<String>,
+}
+
+impl Beads {
+    /// The beads of a structure's first model; `path` is for messages. Secondary structure is our own, or `dssp`, a
+    /// letter for each residue.
+    pub fn of(structure: &Structure, dssp: Option<&[char]>, path: &Path) -> Result<Beads> {
+        let places = structure
+            .models
+            .first()
+            .filter(|model| model.len() == structure.atoms.len())
+            .ok_or_else(|| Error::malformed(path, "", "has no whole model"))?;
+        let mut beads = Beads::default();
+        let mut found: Vec<(Range<usize>, &'static str)> = vec![];
+        let mut backbones = vec![];
+        let mut chains: HashMap<&str, usize> = HashMap::new();
+        let (mut waters, mut without) = (0, vec![]);
+        for run in residues(&structure.atoms) {
+            let first = &structure.atoms[run.start];
+            let find = |name: &str| run.clone().find(|&i| structure.atoms[i].name == name);
+            if is_water(&first.residue_name) {
+                waters += 1;
+                continue;
+            }
+            if NUCLEOTIDES.contains(&first.residue_name.as_str()) {
+                return Err(Error::malformed(
+                    path,
+                    format!("chain {}", first.chain),
+                    "is a nucleic acid, for which there are no beads: take it out, or use kinesome dyna residue",
+                ));
+            }
+            let kind = type_of_name(&first.residue_name).filter(|_| find("CA").is_some());
+            let Some(kind) = kind else {
+                beads.others.push(run);
+                continue;
+            };
+            let atoms = ["N", "CA", "C", "O"].map(|name| find(name).map(|i| places[i]));
+            if atoms.contains(&None) {
+                without.push(format!("{}{}", first.chain, first.residue_number));
+            }
+            let next = chains.len();
+            let chain = *chains.entry(&first.chain).or_insert(next);
+            let name = RESIDUES[kind].name;
+            backbones.push(atoms.iter().all(Option::is_some).then(|| secondary::Backbone {
+                atoms: atoms.map(Option::unwrap_or_default),
+                proline: name == "PRO",
+                follows: false,
+            }));
+            let joined = beads.residues.last().is_some_and(|last| {
+                let ca = |run: &Range<usize>| {
+                    run.clone().find(|&i| structure.atoms[i].name == "CA").map(|i| places[i])
+                };
+                let before = found.last().and_then(|(before, _)| ca(before));
+                last.chain == chain && before.zip(ca(&run)).is_some_and(|(a, b)| apart(&a, &b) < LONGEST)
+            });
+            beads.residues.push(Residue { name, chain, joined, code: 'C', beads: vec![] });
+            found.push((run, name));
+        }
+        if beads.residues.is_empty() {
+            let why = "has no amino acids with a CA atom; give an all-atom model of a protein";
+            return Err(Error::malformed(path, "", why));
+        }
+        let joined: Vec<bool> = beads.residues.iter().map(|r| r.joined).collect();
+        let own = match dssp {
+            Some(codes) if codes.len() == found.len() => codes.to_vec(),
+            Some(codes) => {
+                return Err(Error::usage(format!(
+                    "secondary structure is given for {} residues, {} has {}",
+                    codes.len(),
+                    path.display(),
+                    found.len()
+                )));
+            }
+            None => {
+                for (backbone, &joined) in backbones.iter_mut().zip(&joined) {
+                    if let Some(backbone) = backbone {
+                        backbone.follows = joined;
+                    }
+                }
+                secondary::assign(&backbones)
+            }
+        };
+        for (residue, code) in beads.residues.iter_mut().zip(codes(&own, &joined)) {
+            residue.code = code;
+        }
+        let mut truncated = vec![];
+        for (at, (run, name)) in found.iter().enumerate() {
+            if beads.add(structure, places, at, run.clone()) {
+                let first = &structure.atoms[run.start];
+                truncated.push(format!("{name} {}{}", first.chain, first.residue_number));
+            }
+        }
+        beads.charge_ends();
+        if !without.is_empty() {
+            let what = "lack backbone atoms: their secondary structure is taken as coil";
+            beads.notes.push(format!("{} {what}: {}", count(without.len(), "residue"), listed(&without)));
+        }
+        if !truncated.is_empty() {
+            let what = "lack side-chain atoms; beads without any are left out";
+            beads.notes.push(format!("{} {what}: {}", count(truncated.len(), "residue"), listed(&truncated)));
+        }
+        if waters > 0 {
+            beads.notes.push(format!("{waters} waters are left out"));
+        }
+        Ok(beads)
+    }
+
+    pub fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// Adds the beads of residue `at`; whether it lacks side-chain atoms.
+    fn add(&mut self, structure: &Structure, places: &[[f64; 3]], at: usize, run: Range<usize>) -> bool {
+        let name = self.residues[at].name;
+        let kind = backbone(name, self.residues[at].code).kind;
+        let of_backbone = if name == "ALA" { &BACKBONE[..] } else { &BACKBONE[..4] };
+        let side = side_chain(name).map_or(&[][..], |side| side.beads);
+        let all = std::iter::once((kind, of_backbone)).chain(side.iter().copied());
+        let mut lacks = name == "ALA" && !run.clone().any(|i| structure.atoms[i].name == "CB");
+        for (number, (kind, names)) in all.enumerate() {
+            let own = type_of_name(name).unwrap_or_default();
+            let members: Vec<usize> = run
+                .clone()
+                .filter(|&i| {
+                    let atom = &structure.atoms[i];
+                    !is_hydrogen(&atom.element) && names.contains(&common_atom_name(own, &atom.name))
+                })
+                .collect();
+            lacks |= number > 0 && members.len() < names.len();
+            if members.is_empty() {
+                self.residues[at].beads.push(None);
+                continue;
+            }
+            let next = self.len();
+            self.residues[at].beads.push(Some(next));
+            let of = |i: &usize| &structure.atoms[*i].element;
+            let total: f64 = members.iter().map(|i| mass(of(i))).sum();
+            self.places.push(
+                [0, 1, 2].map(|k| members.iter().map(|i| mass(of(i)) * places[*i][k]).sum::<f64>() / total),
+            );
+            self.electrons.push(members.iter().map(|i| f64::from(atomic_number(of(i)).unwrap_or(6))).sum());
+            let bead = if number == 0 { "BB".to_string() } else { format!("SC{number}") };
+            let atom = &structure.atoms[members[0]];
+            self.atoms.push(Atom {
+                name: bead,
+                element: "C".into(),
+                residue_name: name.into(),
+                hetero: false,
+                ..atom.clone()
+            });
+            self.widths.push(radius(kind));
+            self.types.push(kind);
+            self.charges.push(charge(kind));
+            self.residue_of.push(at);
+            self.members.push(members);
+        }
+        lacks
+    }
+
+    /// The ends of each chain are charged; those at a gap within it are not.
+    fn charge_ends(&mut self) {
+        let last = self.residues.len() - 1;
+        let chain = |i: usize| self.residues[i].chain;
+        let ends: Vec<(usize, &'static str)> = (0..=last)
+            .flat_map(|i| {
+                let first = (i == 0 || chain(i - 1) != chain(i)).then_some((i, "Qd"));
+                let last = (i == last || chain(i + 1) != chain(i)).then_some((i, "Qa"));
+                [first, last]
+            })
+            .flatten()
+            .collect();
+        for (i, kind) in ends {
+            if let Some(bead) = self.residues[i].beads[0] {
+                (self.types[bead], self.charges[bead]) = (kind, charge(kind));
+            }
+        }
+    }
+}
+
+const NUCLEOTIDES: [&str; 10] = ["A", "C", "G", "U", "DA", "DC", "DG", "DT", "T", "DU"];
+/// CA atoms of bonded residues are not further apart, Å.
+const LONGEST: f64 = 5.0;
+
+fn apart(a: &[f64; 3], b: &[f64; 3]) -> f64 {
+    (0..3).map(|k| (a[k] - b[k]).powi(2)).sum::<f64>().sqrt()
+}
+
+fn count(n: usize, what: &str) -> String {
+    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
+}
+
+/// A few of them, and how many more.
+fn listed(labels: &[String]) -> String {
+    let more = if labels.len() > 4 { format!(" and {} more", labels.len() - 4) } else { String::new() };
+    format!("{}{more}", labels[..labels.len().min(4)].join(", "))
+}
