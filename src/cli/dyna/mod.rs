@@ -1,8 +1,11 @@
 //! `kinesome dyna`: motion of atomic models from particle images.
 
+pub mod analyze;
 pub mod beads;
+pub mod cluster;
 pub mod martinize;
 pub mod residue;
+pub mod sample;
 pub mod stage;
 
 use crate::error::Result;
@@ -21,6 +24,9 @@ pub enum Verb {
     Residue(Box<residue::Args>),
     Beads(Box<beads::Args>),
     Martinize(martinize::Args),
+    Analyze(analyze::Args),
+    Sample(sample::Args),
+    Cluster(cluster::Args),
 }
 
 pub fn run(args: Args) -> Result<()> {
@@ -28,5 +34,8 @@ pub fn run(args: Args) -> Result<()> {
         Verb::Residue(args) => residue::run(*args),
         Verb::Beads(args) => beads::run(*args),
         Verb::Martinize(args) => martinize::run(args),
+        Verb::Analyze(args) => analyze::run(args),
+        Verb::Sample(args) => sample::run(args),
+        Verb::Cluster(args) => cluster::run(args),
     }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
+use super::analyze::report;
 use crate::cli::progress::{Progress, note, quiet};
 use crate::device;
 use crate::error::{Error, Result};
@@ -12,6 +13,7 @@ use crate::io::atomic;
 use crate::systems::dyna::checkpoint::{EpochLosses, latest};
 use crate::systems::dyna::config::{Config, Stage};
 use crate::systems::dyna::encoder::Kind;
+use crate::systems::dyna::run::Run;
 use crate::systems::dyna::train::{Trainer, Watch};
 
 // What all stages are told. (A doc comment would take the place of each command's own.)
@@ -235,7 +237,11 @@ pub fn run(args: Flags, stage: Stage, more: &[(&str, Option<Value>)]) -> Result<
         log.note(text)?;
     }
     trainer.run(&mut log)?;
-    println!("{}", trainer.last_folder().display());
+    drop(trainer);
+    let run = Run::open(&args.out, None, None, device::open(&args.device)?)?;
+    let findings = run.evaluator().find(&run.latents, run.config.analyze.cluster_k)?;
+    note(&format!("report: {}", report(&run, &findings, None, &run.folder)?.display()));
+    println!("{}", run.folder.display());
     Ok(())
 }
 

@@ -68,7 +68,7 @@ impl Network {
     ) -> Result<Network> {
         let encoder = config.encoder();
         encoder.check()?;
-        let residues = reference.anchor_places();
+        let residues = reference.backbone(&reference.places);
         let graph = Graph::new(&residues, &reference.residue_chains(), blocks(reference), config.knn_num);
         let beads = reference.beads.as_ref().map(|beads| Beads {
             to_residue: (0..reference.len())
@@ -163,6 +163,13 @@ impl Network {
         let batch = inputs.rotations.dim(0);
         let places = Self::constant(tape, &self.places).expand(&[self.places.len(), 3, batch]);
         -self.disagreement(inputs, places)
+    }
+
+    /// What the microscope would see `[B, D, D]` of the structures of latents `[B, z]`.
+    pub fn predicted<'t>(&self, inputs: &Inputs<'t>, z: Var<'t>) -> Var<'t> {
+        let shifts = self.decoder.record(z);
+        let scatterers = self.scatterers(shifts, self.shifted(shifts));
+        filter(self.projector.project(scatterers, inputs.rotations), inputs.filters)
     }
 
     /// The losses of latents `[B, z]`.

@@ -9,6 +9,7 @@ use super::config::Config;
 use super::data::Particles;
 use super::evaluate::Evaluator;
 use super::model::{Network, RESIDENT};
+use super::pictures;
 use super::reference::Reference;
 use crate::device::Device;
 use crate::plan::{Options, Program, Step, Store};
@@ -338,7 +339,9 @@ impl Trainer {
         let folder = self.last_folder();
         let evaluator = self.evaluator();
         let latents = evaluator.latents(&self.particles)?;
-        evaluator.write(&folder, &self.reference, &latents, self.config.analyze.cluster_k)?;
+        let findings = evaluator.find(&latents, self.config.analyze.cluster_k)?;
+        findings.write(&folder, &self.reference)?;
+        pictures::write(&folder, &evaluator, &self.particles, &findings)?;
         let path = folder.join("ckpt.pt");
         checkpoint::save(&path, &self.config, &self.network, &self.store, &self.position)?;
         watch.evaluated(&folder)
