@@ -68,7 +68,7 @@ impl Network {
     ) -> Result<Network> {
         let encoder = config.encoder();
         encoder.check()?;
-        let residues = reference.anchor_places();
+        let residues = reference.backbone(&reference.places);
         let graph = Graph::new(&residues, &reference.residue_chains(), blocks(reference), config.knn_num);
         let beads = reference.beads.as_ref().map(|beads| Beads {
             to_residue: (0..reference.len())

@@ -81,9 +81,9 @@ fn cards(page: &mut Page, run: &Run, findings: &Findings) {
 }
 
 /// How far points are from the reference, as colours up to `most` Å.
-fn by_distance(run: &Run, structure: &[[f64; 3]], most: f64) -> Vec<Rgb> {
+fn by_distance(structure: &[[f64; 3]], model: &[[f64; 3]], most: f64) -> Vec<Rgb> {
     let away = |(p, q): (&[f64; 3], &[f64; 3])| (0..3).map(|k| (p[k] - q[k]).powi(2)).sum::<f64>().sqrt();
-    structure.iter().zip(&run.reference.places).map(|pair| viridis(away(pair) / most)).collect()
+    structure.iter().zip(model).map(|pair| viridis(away(pair) / most)).collect()
 }
 
 fn frames(
@@ -93,11 +93,13 @@ fn frames(
     most: f64,
     pixels: usize,
 ) -> Result<Vec<(Vec<u8>, String)>> {
+    let (model, chains) = (run.reference.backbone(&run.reference.places), run.reference.residue_chains());
     let draw = |(structure, particle): (&Vec<[f64; 3]>, &usize)| {
-        let colours = by_distance(run, structure, most);
+        let backbone = run.reference.backbone(structure);
+        let colours = by_distance(&backbone, &model, most);
         let away = distance(structure, &run.reference.places);
         let caption = format!("particle {particle}: {away:.1} Å from the model");
-        Ok((tube(structure, &run.reference.chains, &colours, camera, pixels)?, caption))
+        Ok((tube(&backbone, &chains, &colours, camera, pixels)?, caption))
     };
     series.structures.iter().zip(&series.particles).map(draw).collect()
 }
@@ -155,14 +157,15 @@ fn residues(page: &mut Page, run: &Run, findings: &Findings) -> Result<()> {
     page.section("Which residues move");
     let mut figure = Figure::new("Fluctuation of residues", "residue", "RMSF (Å)").size(900, 360);
     let atoms = &run.reference.atoms;
+    let anchors = run.reference.anchors();
     let mut chains: Vec<&str> = vec![];
-    for atom in atoms {
-        if chains.last() != Some(&atom.chain.as_str()) {
-            chains.push(&atom.chain);
+    for &i in &anchors {
+        if chains.last() != Some(&atoms[i].chain.as_str()) {
+            chains.push(&atoms[i].chain);
         }
     }
     for chain in chains {
-        let members: Vec<usize> = (0..atoms.len()).filter(|&i| atoms[i].chain == chain).collect();
+        let members: Vec<usize> = anchors.iter().copied().filter(|&i| atoms[i].chain == chain).collect();
         let numbers: Vec<f64> = members.iter().map(|&i| f64::from(atoms[i].residue_number)).collect();
         let values: Vec<f64> = members.iter().map(|&i| findings.rmsf[i]).collect();
         figure = figure.line(

@@ -346,13 +346,14 @@ impl Reference {
     }
 
     /// The point that stands for each residue.
-    fn anchors(&self) -> Vec<usize> {
+    pub fn anchors(&self) -> Vec<usize> {
         let Some(beads) = &self.beads else { return (0..self.len()).collect() };
         beads.residues.iter().filter_map(|residue| residue.beads[0]).collect()
     }
 
-    pub fn anchor_places(&self) -> Vec<[f64; 3]> {
-        self.anchors().into_iter().map(|i| self.places[i]).collect()
+    /// Of all points, those that stand for residues.
+    pub fn backbone(&self, places: &[[f64; 3]]) -> Vec<[f64; 3]> {
+        self.anchors().into_iter().map(|i| places[i]).collect()
     }
 
     pub fn residue_chains(&self) -> Vec<usize> {
