@@ -7,7 +7,8 @@
 cryoDRGN, a training step: residual MLP encoder, coordinate decoder with gaussian positional encoding evaluated at
 half the points of a central slice, CTF, mean squared error, Kullback-Leibler divergence, Adam. MDGen
 (`torch_mdgen.py`), four residues, width 384, 5 and 5 layers: a training step (eight trajectories of 100 frames,
-clipping, Adam), and the forward pass of one of 1000 frames. All in f32 on random data. Both programs run in turns,
+clipping, Adam), and the forward pass of one of 1000 frames. CryoDyna (`torch_dyna.py`), a training step of its residue
+stage: 64 images of 128 pixels, 214 residues, AdamW. All in f32 on random data. Both programs run in turns,
 each in a process of its own, and the medians of the turns are compared: by the clock and by processor time, which
 other work on the machine disturbs less. Needs `torch`.
 """
@@ -26,6 +27,8 @@ LAYERS, ZDIM, BATCH = 3, 8, 8
 # As in src/bench/trajectories.rs.
 TRAJECTORIES = ["step-attention", "step-hyena", "forward-attention", "forward-hyena"]
 ROWS = [f"drgn/{name}" for name in BOXES] + [f"mdgen/{name}" for name in TRAJECTORIES]
+# As in src/bench/residues.rs.
+ROWS.append("dyna/box128-214residues")
 
 
 def torch_case(row, args):
@@ -34,6 +37,10 @@ def torch_case(row, args):
     room, name = row.split("/")
     if room == "drgn":
         return drgn_step(*BOXES[name], adam), BATCH
+    if room == "dyna":
+        import torch_dyna
+
+        return torch_dyna.training(adam), torch_dyna.BATCH
     import torch_mdgen
 
     kind, hyena = name.split("-")[0], name.endswith("hyena")

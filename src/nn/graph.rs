@@ -2,36 +2,34 @@
 
 use super::mlp::linear_from;
 use crate::ops::gather::Gather;
-use crate::ops::softmax::Softmax;
+use crate::ops::graph_attention::{GraphAttention, Part};
 use crate::tape::{Init, Tape, Var};
 use crate::tensor::Tensor;
 
-/// Added to the score of an edge that only fills up a node's list.
-const ABSENT: f32 = -1e30;
+/// An edge that is not there.
+const ABSENT: i32 = -1;
 
 /// The edges that end in each node, as many for every node: what is missing is filled up.
 #[derive(Clone, Debug)]
 pub struct Edges {
     /// Edges a node.
     degree: usize,
-    /// Where each edge comes from; beyond the nodes for one that fills up.
+    /// Where each edge comes from, [`ABSENT`] for one that fills up.
     sources: Vec<i32>,
     /// A number that each edge knows.
     weights: Vec<f32>,
-    present: Vec<bool>,
 }
 
 impl Edges {
     /// Sources and weights of the edges that end in each node.
     pub fn new(incoming: &[Vec<(usize, f64)>]) -> Edges {
         let degree = incoming.iter().map(Vec::len).max().unwrap_or(0).max(1);
-        let mut edges = Edges { degree, sources: vec![], weights: vec![], present: vec![] };
+        let mut edges = Edges { degree, sources: vec![], weights: vec![] };
         for list in incoming {
             for at in 0..degree {
                 let edge = list.get(at);
-                edges.sources.push(edge.map_or(incoming.len() as i32, |e| e.0 as i32));
+                edges.sources.push(edge.map_or(ABSENT, |e| e.0 as i32));
                 edges.weights.push(edge.map_or(0.0, |e| e.1 as f32));
-                edges.present.push(edge.is_some());
             }
         }
         edges
@@ -39,6 +37,19 @@ impl Edges {
 
     fn nodes(&self) -> usize {
         self.sources.len() / self.degree
+    }
+
+    /// The edges that leave each node, as many for every node.
+    fn outgoing(&self) -> Tensor {
+        let mut lists = vec![vec![]; self.nodes()];
+        for (edge, &source) in self.sources.iter().enumerate() {
+            if let Some(list) = lists.get_mut(source as usize) {
+                list.push(edge as i32);
+            }
+        }
+        let most = lists.iter().map(Vec::len).max().unwrap_or(0).max(1);
+        lists.iter_mut().for_each(|list| list.resize(most, ABSENT));
+        Tensor::i32(&[self.nodes(), most], lists.concat())
     }
 }
 
@@ -53,7 +64,7 @@ pub fn glorot(fan_in: usize, fan_out: usize) -> Init {
 pub fn attend<'t>(name: &str, x: Var<'t>, edges: &Edges, heads: usize, width: usize) -> Var<'t> {
     const SLOPE: f32 = 0.2;
     let tape = x.tape();
-    let (nodes, batch, channels) = (x.dim(0), x.dim(1), x.dim(2));
+    let (nodes, channels) = (x.dim(0), x.dim(2));
     let all = heads * width;
     tape.scope(name, || {
         let start = || [glorot(channels, all), Init::Zeros];
@@ -66,20 +77,14 @@ pub fn attend<'t>(name: &str, x: Var<'t>, edges: &Edges, heads: usize, width: us
             tape.mistake(format!("a graph of {} nodes does not fit {nodes}", edges.nodes()));
             return x;
         }
-        let degree = edges.degree;
-        let index = tape.constant(Tensor::i32(&[nodes * degree], edges.sources.clone()));
-        let shape = [nodes, degree, batch, heads, width];
-        let messages = tape.special(Gather, &[from, index]).reshape(&shape);
-        let weights = tape.constant(Tensor::f32(&[nodes, degree, 1, 1, 1], edges.weights.clone()));
-        let known = weights * of_edge.reshape(&[heads, width]);
-        let felt = (messages + to.reshape(&[nodes, 1, batch, heads, width]) + known).leaky_relu(SLOPE);
-        let scores = (felt * att.reshape(&[heads, width])).sum(&[4]);
-        let absent: Vec<f32> = edges.present.iter().map(|&p| if p { 0.0 } else { ABSENT }).collect();
-        let scores = scores + tape.constant(Tensor::f32(&[nodes, degree, 1, 1], absent));
-        let shares = tape.special(Softmax, &[scores.permute(&[0, 2, 3, 1])]);
-        // Mean over heads, sum over edges.
-        let shares = shares.permute(&[0, 3, 1, 2]).reshape(&[nodes, degree, batch, heads, 1]);
-        (messages * shares).sum(&[1, 3]).scale(1.0 / heads as f32) + bias
+        let shape = [nodes, edges.degree];
+        let incoming = tape.constant(Tensor::i32(&shape, edges.sources.clone()));
+        let weights = tape.constant(Tensor::f32(&shape, edges.weights.clone()));
+        let per_head = |v: Var<'t>| v.reshape(&[heads, width]);
+        let inputs =
+            [from, to, incoming, tape.constant(edges.outgoing()), weights, per_head(of_edge), per_head(att)];
+        let op = GraphAttention { part: Part::Forward, slope: SLOPE };
+        tape.special(op, &inputs).slice(2, 0, width) + bias
     })
 }
 

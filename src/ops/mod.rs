@@ -11,6 +11,7 @@ pub mod conv;
 pub mod encode;
 pub mod fft;
 pub mod gather;
+pub mod graph_attention;
 pub mod ipa;
 pub mod long_conv;
 pub mod matmul;
@@ -99,6 +100,7 @@ registry!(
     encode,
     fft,
     gather,
+    graph_attention,
     ipa,
     long_conv,
     matmul,

@@ -11,6 +11,7 @@ mod conv;
 mod encode;
 mod fft;
 mod gather;
+mod graph_attention;
 mod ipa;
 mod long_conv;
 mod matmul;
@@ -359,7 +360,7 @@ fn lower_special(op: &dyn Operation, call: &mut Call<'_>) -> Result<()> {
     kernels!(
         matmul: MatMul, reduce: Reduce, softmax: Softmax, norm: Norm, gather: Gather, segment_sum: SegmentSum,
         concat: Concat, pad: Pad, encode: Encode, fft: Fft, slice: Slice, random: Random,
-        attention: Attention, conv: Conv, ipa: Ipa, long_conv: LongConv, mlp: Mlp, scan: Scan,
+        attention: Attention, graph_attention: GraphAttention, conv: Conv, ipa: Ipa, long_conv: LongConv, mlp: Mlp, scan: Scan,
         sort: Sort, splat: Splat, sum_squares: SumSquares, topk: TopK,
     );
     Err(problem(format!("there is no kernel for {}", op.stem())))

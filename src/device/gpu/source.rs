@@ -28,8 +28,8 @@ pub struct Spot {
 
 macro_rules! files {
     ($stem:expr, $folder:literal, $extension:literal) => {
-        files!($stem, $folder, $extension, prelude attention chain concat conv encode fft gather ipa long_conv
-            matmul mlp norm order pad random reduce scan segment_sum slice softmax sort splat sum_squares topk)
+        files!($stem, $folder, $extension, prelude attention chain concat conv encode fft gather graph_attention ipa
+            long_conv matmul mlp norm order pad random reduce scan segment_sum slice softmax sort splat sum_squares topk)
     };
     ($stem:expr, $folder:literal, $extension:literal, $($known:ident)*) => {
         match $stem {
