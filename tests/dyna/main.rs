@@ -1,6 +1,7 @@
 //! The CryoDyna room against numbers of the reference program, and on particles with a known truth.
 
 mod command;
+mod density;
 mod golden;
 mod graph;
 mod images;

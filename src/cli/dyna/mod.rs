@@ -1,6 +1,10 @@
 //! `kinesome dyna`: motion of atomic models from particle images.
 
+pub mod center;
+pub mod density;
 pub mod residue;
+pub mod simulate_density;
+pub mod volumes;
 
 use crate::error::Result;
 use clap::Subcommand;
@@ -16,10 +20,18 @@ pub struct Args {
 #[derive(Subcommand, Debug)]
 pub enum Verb {
     Residue(Box<residue::Args>),
+    Density(Box<density::Args>),
+    Volumes(volumes::Args),
+    SimulateDensity(simulate_density::Args),
+    Center(center::Args),
 }
 
 pub fn run(args: Args) -> Result<()> {
     match args.command {
         Verb::Residue(args) => residue::run(*args),
+        Verb::Density(args) => density::run(*args),
+        Verb::Volumes(args) => volumes::run(args),
+        Verb::SimulateDensity(args) => simulate_density::run(args),
+        Verb::Center(args) => center::run(args),
     }
 }

@@ -104,6 +104,12 @@ impl Evaluator<'_> {
 
 /// Latents of particles along the axes of most variance, from the 5th to the 95th percentile, `[10, z]` each.
 pub fn along_axes(z: Matrix) -> Result<Vec<Vec<f32>>> {
+    let rows = |along: Vec<usize>| along.into_iter().flat_map(|i| z.row(i)).copied().collect();
+    Ok(particles_along_axes(z)?.into_iter().map(rows).collect())
+}
+
+/// The numbers of these particles.
+pub fn particles_along_axes(z: Matrix) -> Result<Vec<Vec<usize>>> {
     let pca = Pca::fit(z, z.cols())?;
     let kept = pca.len();
     let scores = pca.transform(z)?;
@@ -117,7 +123,7 @@ pub fn along_axes(z: Matrix) -> Result<Vec<Vec<f32>>> {
                 stop[axis] = low + (high - low) * i as f32 / (STOPS - 1) as f32;
             }
             let points = pca.inverse_transform(Matrix::new(&stops, kept)?)?;
-            Ok(points.chunks(z.cols()).flat_map(|point| nearest(z, point)).copied().collect())
+            Ok(points.chunks(z.cols()).map(|point| nearest(z, point)).collect())
         })
         .collect()
 }
@@ -130,7 +136,7 @@ fn percentile(sorted: &[f32], share: f64) -> f32 {
     sorted[low] + part * (sorted[high] - sorted[low])
 }
 
-fn nearest<'m>(z: Matrix<'m>, point: &[f32]) -> &'m [f32] {
+fn nearest(z: Matrix, point: &[f32]) -> usize {
     let mut best = (0, f32::INFINITY);
     for i in 0..z.rows() {
         let there = squared_distance(z.row(i), point);
@@ -138,5 +144,5 @@ fn nearest<'m>(z: Matrix<'m>, point: &[f32]) -> &'m [f32] {
             best = (i, there);
         }
     }
-    z.row(best.0)
+    best.0
 }

@@ -8,6 +8,7 @@ pub mod checkpoint;
 pub mod config;
 pub mod data;
 pub mod decoder;
+pub mod density;
 pub mod encoder;
 pub mod evaluate;
 pub mod graph;
