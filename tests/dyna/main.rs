@@ -2,6 +2,7 @@
 
 mod agreement;
 mod command;
+mod density;
 mod golden;
 mod graph;
 mod images;

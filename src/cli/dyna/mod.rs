@@ -2,12 +2,16 @@
 
 pub mod analyze;
 pub mod beads;
+pub mod center;
 pub mod cluster;
 pub mod compare;
+pub mod density;
 pub mod martinize;
 pub mod residue;
 pub mod sample;
+pub mod simulate_density;
 pub mod stage;
+pub mod volumes;
 
 use crate::error::Result;
 use clap::Subcommand;
@@ -29,6 +33,10 @@ pub enum Verb {
     Compare(compare::Args),
     Beads(Box<beads::Args>),
     Martinize(martinize::Args),
+    Density(Box<density::Args>),
+    Volumes(volumes::Args),
+    SimulateDensity(simulate_density::Args),
+    Center(center::Args),
 }
 
 pub fn run(args: Args) -> Result<()> {
@@ -40,5 +48,9 @@ pub fn run(args: Args) -> Result<()> {
         Verb::Compare(args) => compare::run(args),
         Verb::Beads(args) => beads::run(*args),
         Verb::Martinize(args) => martinize::run(args),
+        Verb::Density(args) => density::run(*args),
+        Verb::Volumes(args) => volumes::run(args),
+        Verb::SimulateDensity(args) => simulate_density::run(args),
+        Verb::Center(args) => center::run(args),
     }
 }

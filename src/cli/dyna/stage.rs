@@ -112,7 +112,7 @@ pub struct Flags {
 }
 
 /// Puts a value at `a.b.c` of a table.
-fn put(table: &mut Table, key: &str, value: Value) -> Result<()> {
+pub(super) fn put(table: &mut Table, key: &str, value: Value) -> Result<()> {
     let mut at = table;
     let (folders, last) = key.rsplit_once('.').map_or((None, key), |(folders, last)| (Some(folders), last));
     for name in folders.into_iter().flat_map(|folders| folders.split('.')) {
@@ -127,7 +127,7 @@ fn put(table: &mut Table, key: &str, value: Value) -> Result<()> {
 }
 
 /// `key=value`, the value as TOML has it, or else a text.
-fn option(text: &str) -> Result<(&str, Value)> {
+pub(super) fn option(text: &str) -> Result<(&str, Value)> {
     let (key, value) = text.split_once('=').ok_or_else(|| {
         Error::usage(format!("--cfg-options {text}: write key=value, as loss.dist_weight=2"))
     })?;
@@ -273,22 +273,22 @@ fn train(args: &Flags, config: Config, stage: Stage, out: &Path) -> Result<()> {
     Ok(())
 }
 
-struct Log {
+pub(super) struct Log {
     path: PathBuf,
     file: std::fs::File,
-    bar: Option<Progress>,
-    images: usize,
+    pub(super) bar: Option<Progress>,
+    pub(super) images: usize,
 }
 
 impl Log {
-    fn open(path: &Path, append: bool) -> Result<Log> {
+    pub(super) fn open(path: &Path, append: bool) -> Result<Log> {
         let mut options = std::fs::OpenOptions::new();
         options.create(true).write(true).append(append).truncate(!append);
         let file = options.open(path).map_err(|e| Error::os("write", path, e))?;
         Ok(Log { path: path.into(), file, bar: None, images: 0 })
     }
 
-    fn line(&mut self, text: &str) -> Result<()> {
+    pub(super) fn line(&mut self, text: &str) -> Result<()> {
         writeln!(self.file, "{text}").map_err(|e| Error::os("write", &self.path, e))
     }
 }

@@ -11,7 +11,7 @@ use crate::cryo::fft::Hartley3;
 use crate::cryo::fft::desymmetrise3;
 use crate::cryo::lattice::Lattice;
 use crate::plan::{Options, Step, Store};
-use crate::tape::Tape;
+use crate::tape::{Tape, Var};
 use crate::tensor::{DType, Tensor};
 use crate::train::{prefetch, random_key};
 use crate::{Error, Result, device, interrupt};
@@ -164,62 +164,40 @@ impl<'a> Evaluator<'a> {
                 "volumes of {side} voxels a side: give an even number up to the box, {n}"
             )));
         }
-        let tape = Tape::new();
-        let points = tape.input("points", &[1, POINTS, 3], DType::F32);
-        let zdim = self.network.zdim();
-        let z = (zdim > 0).then(|| tape.input("z", &[1, zdim], DType::F32));
-        let value = self.network.evaluate(points, z);
-        let step = Step::new(self.store, &tape, &[("value", value)], Options::default())?;
         let lattice = Lattice::new(side + 1, 0.5 * side as f64 / n as f64)?;
-        Ok(VolumeDecoder::new(step, self.network.decoder.domain, &lattice, zdim))
+        let domain = self.network.decoder.domain;
+        let (points, voxels) = wanted(domain, &lattice);
+        let sampler = Sampler::new(self.store, self.network.zdim(), points, |points, z| {
+            self.network.evaluate(points, z)
+        })?;
+        Ok(VolumeDecoder { sampler, domain, side: lattice.side(), voxels })
     }
 }
 
-pub struct VolumeDecoder {
+/// A coordinate network that is asked for its values at the same points again and again.
+pub struct Sampler {
     step: Step,
-    domain: Domain,
-    side: usize,
     zdim: usize,
-    /// Points the network is asked for.
     points: Vec<[f32; 3]>,
-    /// Voxel of each point in the D^3 transform, and of its mirror point.
-    voxels: Vec<(usize, Option<usize>)>,
 }
 
-impl VolumeDecoder {
-    fn new(step: Step, domain: Domain, lattice: &Lattice, zdim: usize) -> Self {
-        let d = lattice.side();
-        let axis = lattice.axis();
-        let extent = lattice.extent() as f32;
-        let (mut points, mut voxels) = (vec![], vec![]);
-        for (iz, &z) in axis.iter().enumerate() {
-            for (iy, &y) in axis.iter().enumerate() {
-                for (ix, &x) in axis.iter().enumerate() {
-                    let voxel = (iz * d + iy) * d + ix;
-                    match domain {
-                        Domain::Hartley => {
-                            points.push([x, y, z]);
-                            voxels.push((voxel, None));
-                        }
-                        Domain::Fourier => {
-                            let inside = (x * x + y * y + z * z).sqrt() <= extent;
-                            let mirror = d * d * d - 1 - voxel;
-                            // One of each pair: below the middle plane, or in the first half of it.
-                            if inside && voxel <= mirror {
-                                points.push([x, y, z]);
-                                voxels.push((voxel, Some(mirror)));
-                            }
-                        }
-                    }
-                }
-            }
-        }
-        VolumeDecoder { step, domain, side: d, zdim, points, voxels }
+impl Sampler {
+    /// `record` makes values `[1, N, ..]` of points `[1, N, 3]` and a latent `[1, zdim]`.
+    pub fn new(
+        store: &Store,
+        zdim: usize,
+        points: Vec<[f32; 3]>,
+        record: impl for<'t> FnOnce(Var<'t>, Option<Var<'t>>) -> Var<'t>,
+    ) -> Result<Sampler> {
+        let tape = Tape::new();
+        let input = tape.input("points", &[1, POINTS, 3], DType::F32);
+        let z = (zdim > 0).then(|| tape.input("z", &[1, zdim], DType::F32));
+        let value = record(input, z);
+        Ok(Sampler { step: Step::new(store, &tape, &[("value", value)], Options::default())?, zdim, points })
     }
 
-    /// The volume of latent `z`, `[side, side, side]` (z, y, x), in the units of the images:
-    /// `norm` is (mean, std) of the transforms.
-    pub fn decode(&mut self, z: &[f32], norm: (f32, f32)) -> Result<Vec<f32>> {
+    /// The values at all points for latent `z`.
+    pub fn values(&mut self, z: &[f32]) -> Result<Vec<f32>> {
         if z.len() != self.zdim {
             return Err(Error::usage(format!(
                 "this model has {} latent variables, the value given has {}",
@@ -227,24 +205,76 @@ impl VolumeDecoder {
                 z.len()
             )));
         }
-        let d = self.side;
-        let mut transform = vec![0.0; d * d * d];
         let latent = Tensor::f32(&[1, self.zdim], z.to_vec());
-        for (points, voxels) in self.points.chunks(POINTS).zip(self.voxels.chunks(POINTS)) {
+        let mut values = vec![];
+        for points in self.points.chunks(POINTS) {
             interrupt::check()?;
             let mut flat = points.as_flattened().to_vec();
             flat.resize(3 * POINTS, 0.0);
             self.step.run(&[("points", &Tensor::f32(&[1, POINTS, 3], flat)), ("z", &latent)])?;
-            let value = self.step.fetch("value")?.to_f32();
-            for (i, &(voxel, mirror)) in voxels.iter().enumerate() {
-                match self.domain {
-                    Domain::Hartley => transform[voxel] = value[i],
+            let found = self.step.fetch("value")?.to_f32();
+            values.extend_from_slice(&found[..points.len() * (found.len() / POINTS)]);
+        }
+        Ok(values)
+    }
+}
+
+pub struct VolumeDecoder {
+    sampler: Sampler,
+    domain: Domain,
+    side: usize,
+    voxels: Vec<Voxel>,
+}
+
+/// Where a point stands in the D^3 transform, and its mirror point.
+type Voxel = (usize, Option<usize>);
+
+/// The points that a volume's transform is made of.
+fn wanted(domain: Domain, lattice: &Lattice) -> (Vec<[f32; 3]>, Vec<Voxel>) {
+    let d = lattice.side();
+    let axis = lattice.axis();
+    let extent = lattice.extent() as f32;
+    let (mut points, mut voxels) = (vec![], vec![]);
+    for (iz, &z) in axis.iter().enumerate() {
+        for (iy, &y) in axis.iter().enumerate() {
+            for (ix, &x) in axis.iter().enumerate() {
+                let voxel = (iz * d + iy) * d + ix;
+                match domain {
+                    Domain::Hartley => {
+                        points.push([x, y, z]);
+                        voxels.push((voxel, None));
+                    }
                     Domain::Fourier => {
-                        let (re, im) = (value[2 * i], value[2 * i + 1]);
-                        transform[voxel] = re - im;
-                        if let Some(mirror) = mirror.filter(|&m| m != voxel) {
-                            transform[mirror] = re + im;
+                        let inside = (x * x + y * y + z * z).sqrt() <= extent;
+                        let mirror = d * d * d - 1 - voxel;
+                        // One of each pair: below the middle plane, or in the first half of it.
+                        if inside && voxel <= mirror {
+                            points.push([x, y, z]);
+                            voxels.push((voxel, Some(mirror)));
                         }
+                    }
+                }
+            }
+        }
+    }
+    (points, voxels)
+}
+
+impl VolumeDecoder {
+    /// The volume of latent `z`, `[side, side, side]` (z, y, x), in the units of the images:
+    /// `norm` is (mean, std) of the transforms.
+    pub fn decode(&mut self, z: &[f32], norm: (f32, f32)) -> Result<Vec<f32>> {
+        let d = self.side;
+        let mut transform = vec![0.0; d * d * d];
+        let values = self.sampler.values(z)?;
+        for (i, &(voxel, mirror)) in self.voxels.iter().enumerate() {
+            match self.domain {
+                Domain::Hartley => transform[voxel] = values[i],
+                Domain::Fourier => {
+                    let (re, im) = (values[2 * i], values[2 * i + 1]);
+                    transform[voxel] = re - im;
+                    if let Some(mirror) = mirror.filter(|&m| m != voxel) {
+                        transform[mirror] = re + im;
                     }
                 }
             }

@@ -47,9 +47,9 @@ pub struct Particles {
     passes: Vec<f32>,
     seen: Vec<f32>,
     compared: Vec<f32>,
-    shifting: Shifting,
+    pub(super) shifting: Shifting,
     /// What images are multiplied by: their contrast's sign, and one over the stack's deviation.
-    scale: f32,
+    pub(super) scale: f32,
     pub notes: Vec<String>,
 }
 
@@ -80,7 +80,8 @@ impl Batch {
     }
 }
 
-struct Room {
+/// Working memory of a thread.
+pub(super) struct Room {
     raw: Vec<f32>,
     downsample: Option<DownsampleScratch>,
     transform: Vec<f32>,
@@ -170,6 +171,11 @@ impl Particles {
         self.side
     }
 
+    /// The microscope of each particle, where the star file has them.
+    pub(super) fn ctf(&self) -> Option<&[CtfParams]> {
+        self.ctf.as_deref()
+    }
+
     /// Å.
     pub fn apix(&self) -> f64 {
         self.apix
@@ -185,7 +191,7 @@ impl Particles {
         self.scale = -self.scale;
     }
 
-    fn room(&self) -> Room {
+    pub(super) fn room(&self) -> Room {
         let pixels = self.side * self.side;
         Room {
             raw: vec![0.0; self.stack.box_size().pow(2)],
@@ -195,7 +201,8 @@ impl Particles {
         }
     }
 
-    fn read(&self, i: usize, out: &mut [f32], room: &mut Room) -> Result<()> {
+    /// What the encoder sees of a particle.
+    pub(super) fn read(&self, i: usize, out: &mut [f32], room: &mut Room) -> Result<()> {
         match (&self.downsample, &mut room.downsample) {
             (Some(downsample), Some(scratch)) => {
                 self.stack.read(i, &mut room.raw)?;
@@ -228,25 +235,40 @@ impl Particles {
     /// The image of a particle as it is compared with predictions: in the middle, without fine detail, normalised.
     fn target(&self, i: usize, image: &[f32], out: &mut [f32], room: &mut Room) -> Result<()> {
         out.copy_from_slice(image);
-        let exact = self.shifting == Shifting::Exact;
-        if !exact {
+        if self.shifting == Shifting::Bilinear && !self.passes.contains(&0.0) {
             shift_bilinear(out, self.side, self.origins[i]);
-        }
-        if exact || self.passes.contains(&0.0) {
-            self.hartley.forward(out, &mut room.hartley)?;
-            if exact {
-                room.transform.copy_from_slice(out);
-                shift_transform(&room.transform, self.side, self.origins[i], out);
-            }
-            out.iter_mut().zip(&self.passes).for_each(|(v, p)| *v *= p);
+        } else {
+            self.transform(i, out, room)?;
             self.hartley.inverse(out, &mut room.hartley)?;
         }
         normalise(out, &self.compared);
         Ok(())
     }
 
+    /// An image of particle `i` to its Hartley transform: in the middle, without fine detail.
+    pub(super) fn transform(&self, i: usize, image: &mut [f32], room: &mut Room) -> Result<()> {
+        match self.shifting {
+            Shifting::Exact => {
+                self.hartley.forward(image, &mut room.hartley)?;
+                room.transform.copy_from_slice(image);
+                shift_transform(&room.transform, self.side, self.origins[i], image);
+            }
+            Shifting::Bilinear => {
+                shift_bilinear(image, self.side, self.origins[i]);
+                self.hartley.forward(image, &mut room.hartley)?;
+            }
+        }
+        image.iter_mut().zip(&self.passes).for_each(|(v, p)| *v *= p);
+        Ok(())
+    }
+
+    /// A transform to its image.
+    pub(super) fn image(&self, transform: &mut [f32], room: &mut Room) -> Result<()> {
+        self.hartley.inverse(transform, &mut room.hartley)
+    }
+
     /// CTF and low-pass: white particles are positive.
-    fn filter(&self, i: usize, out: &mut [f32], room: &mut Room) -> Result<()> {
+    pub(super) fn filter(&self, i: usize, out: &mut [f32], room: &mut Room) -> Result<()> {
         let Some(ctf) = &self.ctf else {
             out.copy_from_slice(&self.passes);
             return Ok(());
@@ -290,18 +312,23 @@ impl Particles {
                     self.filter(i, filter, room)
                 },
             )?;
-        let mut rotations = vec![0.0; size * 9];
-        for (to, &i) in rotations.chunks_mut(9).zip(indices) {
-            to.iter_mut().zip(self.rotations[i].as_flattened()).for_each(|(to, &r)| *to = r as f32);
-        }
         let square = [size, self.side, self.side];
         Ok(Batch {
             images: Tensor::f32(&[size, pixels], images),
             targets: Tensor::f32(&square, targets),
             filters: Tensor::f32(&square, filters),
-            rotations: Tensor::f32(&[size, 3, 3], rotations),
+            rotations: self.rotations(indices, size),
             present: present(indices.len(), size),
         })
+    }
+
+    /// `[size, 3, 3]`
+    pub(super) fn rotations(&self, indices: &[usize], size: usize) -> Tensor {
+        let mut rotations = vec![0.0; size * 9];
+        for (to, &i) in rotations.chunks_mut(9).zip(indices) {
+            to.iter_mut().zip(self.rotations[i].as_flattened()).for_each(|(to, &r)| *to = r as f32);
+        }
+        Tensor::f32(&[size, 3, 3], rotations)
     }
 }
 

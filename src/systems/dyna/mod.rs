@@ -10,6 +10,7 @@ pub mod compare;
 pub mod config;
 pub mod data;
 pub mod decoder;
+pub mod density;
 pub mod encoder;
 pub mod evaluate;
 pub mod graph;

@@ -1,0 +1,6 @@
+//! The density stage.
+
+mod command;
+mod golden;
+mod learning;
+mod models;
