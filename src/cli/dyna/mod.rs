@@ -1,5 +1,7 @@
 //! `kinesome dyna`: motion of atomic models from particle images.
 
+pub mod backmap;
+pub mod minimize;
 pub mod residue;
 
 use crate::error::Result;
@@ -16,10 +18,14 @@ pub struct Args {
 #[derive(Subcommand, Debug)]
 pub enum Verb {
     Residue(Box<residue::Args>),
+    Backmap(backmap::Args),
+    Minimize(minimize::Args),
 }
 
 pub fn run(args: Args) -> Result<()> {
     match args.command {
         Verb::Residue(args) => residue::run(*args),
+        Verb::Backmap(args) => backmap::run(args),
+        Verb::Minimize(args) => minimize::run(args),
     }
 }

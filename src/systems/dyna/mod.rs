@@ -15,4 +15,5 @@ pub mod image;
 pub mod losses;
 pub mod model;
 pub mod reference;
+pub mod relax;
 pub mod train;
