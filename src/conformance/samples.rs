@@ -117,6 +117,8 @@ fn domain(row: &str) -> Option<(f64, f64)> {
     match row {
         "logarithm" | "root" | "inverse_root" | "power" => Some((0.1, 4.0)),
         "reciprocal" | "div" => Some((0.3, 3.0)),
+        // Away from where the angle jumps.
+        "angle" => Some((-2.0, -0.1)),
         // v, a running mean of squares, is positive.
         "adam" => Some((0.2, 2.0)),
         _ => None,

@@ -91,6 +91,10 @@ rows! {
     /// Error function
     error_function(x) = erf(x);
         [x <- (x, g) = g * 1.1283791670955126 * exp(-x * x);]
+    /// Angle of a point from the x axis
+    angle(up, along) = arc(up, along);
+        [up <- (up, along, g) = g * along / max(up * up + along * along, 1e-30);]
+        [along <- (up, along, g) = -g * up / max(up * up + along * along, 1e-30);]
     /// max(x, 0); derivative 0 at 0
     relu(x) = max(x, 0.0);
         [x <- (y, g) = select(0.0, g, y > 0.0);]

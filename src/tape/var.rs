@@ -96,6 +96,12 @@ impl<'t> Var<'t> {
         self.row(&rows::minimum, &[other])
     }
 
+    /// Of the point (`along`, `self`), from the first axis, in (-π, π].
+    #[track_caller]
+    pub fn angle(self, along: Var<'t>) -> Var<'t> {
+        self.row(&rows::angle, &[along])
+    }
+
     /// 1 where `self > other`, else 0.
     #[track_caller]
     pub fn greater(self, other: Var<'t>) -> Var<'t> {

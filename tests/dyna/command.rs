@@ -105,6 +105,91 @@ fn what_is_wrong_is_said_in_a_line() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("docked model"), "{output:?}");
 }
 
+#[test]
+fn beads_are_learned_and_written_as_residues_are() {
+    let stack = Stack::new(40, 32, 4.0, 1.0, 0.5);
+    let beads = |model: &str, out: &str, more: &[&str]| {
+        let all = [&["dyna", "beads", "particles.star", model, "-o", out], more, &SMALL[..]].concat();
+        kinesome(stack.folder.path(), &all)
+    };
+    let last = succeeds(beads("model.pdb", "run", &["-n", "1"]));
+    let structure = Structure::read(&stack.path(&last).join("pred.pdb")).expect("structures");
+    assert_eq!((structure.atoms.len(), structure.models.len()), (450, 3));
+    assert_eq!(structure.atoms[1].name, "SC1");
+    let log = std::fs::read_to_string(stack.path("run/run.log")).expect("a log");
+    assert!(log.contains("450 beads") && log.contains("dihedrals"), "{log}");
+    let parts = ["dyna", "beads", "--config", "run/config.toml", "-o", "run", "--resume", "-n", "2"];
+    succeeds(kinesome(stack.folder.path(), &[&parts[..], &["--device", "cpu"]].concat()));
+
+    // The same beads from another file, turned over: laid on the model they are the model's.
+    succeeds(kinesome(stack.folder.path(), &["dyna", "martinize", "model.pdb", "-o", "cg"]));
+    let mut turned = Structure::read(&stack.path("cg/model_cg.pdb")).expect("beads");
+    turned.models[0].iter_mut().for_each(|p| *p = [-p[0] + 20.0, -p[1], p[2]]);
+    turned.write(&stack.path("cg/turned.pdb")).expect("a file");
+    let laid = succeeds(beads("model.pdb", "laid", &["-n", "1", "--ref-cg-pdb-path", "cg/turned.pdb"]));
+    let found = Structure::read(&stack.path(&laid).join("pred.pdb")).expect("structures");
+    let rmsd = kinesome::protein::superpose::rmsd(&found.models[0], &structure.models[0]);
+    assert!(rmsd < 2.0, "{rmsd}");
+
+    let says = |output: Output, words: &[&str]| {
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && text.lines().count() == 1, "{text}");
+        assert!(words.iter().all(|word| text.contains(word)), "{text}");
+    };
+    says(beads("model.pdb", "x", &["--ref-cg-pdb-path", "model.pdb"]), &["1656", "450", "martinize"]);
+    says(residue(&stack, "x", &["--config", "run/config.toml"]), &["another stage", "beads"]);
+    let key = "dataset_attr.ref_cg_pdb_path=cg/turned.pdb";
+    says(residue(&stack, "x", &["--cfg-options", key]), &["ref_cg_pdb_path", "beads"]);
+    let mut nucleic = Structure::read(&stack.path("model.pdb")).expect("a model");
+    nucleic.atoms.iter_mut().for_each(|a| a.residue_name = "DA".into());
+    nucleic.write(&stack.path("dna.pdb")).expect("a file");
+    says(beads("dna.pdb", "x", &[]), &["nucleic acid", "dna.pdb"]);
+}
+
+#[test]
+fn martinize_writes_a_topology_for_each_chain() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut model = Structure::read(&crate::secondary::data("adk_open.pdb")).expect("a model");
+    model.atoms.iter_mut().filter(|a| a.residue_number > 100).for_each(|a| a.chain = "b".into());
+    model.write(&folder.path().join("two.pdb")).expect("a file");
+    let text = succeeds(kinesome(folder.path(), &["dyna", "martinize", "two.pdb", "-o", "out"]));
+    let names: Vec<&str> = text.lines().filter_map(|line| line.rsplit('/').next()).collect();
+    assert_eq!(names, ["two.top", "two_A.itp", "two_b2.itp", "two_cg.pdb"]);
+    let read = |name: &str| std::fs::read_to_string(folder.path().join("out").join(name)).expect(name);
+    let top = read("two.top");
+    assert!(top.contains("#include \"two_A.itp\"") && top.contains("two_b2 1"), "{top}");
+    let beads = |name: &str| {
+        let text = read(name);
+        let atoms = text.split("[ atoms ]").nth(1).and_then(|rest| rest.split('[').next().map(String::from));
+        atoms.expect("atoms").lines().filter(|line| !line.is_empty()).map(String::from).collect::<Vec<_>>()
+    };
+    let (first, second) = (beads("two_A.itp"), beads("two_b2.itp"));
+    assert_eq!(first.len() + second.len(), 450);
+    let fields: Vec<&str> = second[0].split_whitespace().collect();
+    assert_eq!(fields[..7], ["1", "Qd", "101", "ILE", "BB", "1", "1.0000"], "{second:?}");
+    // No term of a chain names a bead beyond it.
+    let itp = read("two_b2.itp");
+    let bonds =
+        itp.split("[ bonds ]").nth(1).and_then(|rest| rest.split("[ angles ]").next()).expect("bonds");
+    let most = bonds
+        .lines()
+        .filter(|line| !line.starts_with('['))
+        .flat_map(|line| {
+            line.split_whitespace().take(2).map(|n| n.parse::<usize>().expect("a number")).collect::<Vec<_>>()
+        })
+        .max();
+    assert!(most <= Some(second.len()), "{most:?}");
+    let refused = kinesome(folder.path(), &["dyna", "martinize", "none.pdb", "-o", "out"]);
+    assert!(!refused.status.success() && String::from_utf8_lossy(&refused.stderr).contains("none.pdb"));
+    std::fs::write(
+        folder.path().join("water.pdb"),
+        "HETATM    1  O   HOH A   1       0.000   0.000   0.000\n",
+    )
+    .expect("a file");
+    let refused = kinesome(folder.path(), &["dyna", "martinize", "water.pdb", "-o", "out"]);
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("amino acids"), "{refused:?}");
+}
+
 /// Black particles and a model in a map's frame are seen for what they are.
 #[test]
 fn contrast_and_frame_are_found_out() {

@@ -1,5 +1,11 @@
 //! Motion learned from particles whose truth is known.
 
+use kinesome::protein::superpose::rmsd;
+use kinesome::systems::dyna::config::Stage;
+use kinesome::tape::Tape;
+use kinesome::tensor::Tensor;
+
+use crate::golden::{cpu, run};
 use crate::stack::{Print, Stack, score, trainer};
 
 /// The measure of the method: 3,000 particles of 64 pixels of 2 Å, signal a tenth of the noise, the model mid-way.
@@ -35,24 +41,79 @@ fn adenylate_kinase_moves() {
     assert!(score.bonds <= 0.15 && score.closest >= 3.5 && score.explained >= 0.8, "{score:?}");
 }
 
-/// In half a minute: few, clear and coarse particles, a small network.
+/// In half a minute: few and clear particles, a small network.
 #[test]
 fn motion_is_learned() {
-    let stack = Stack::new(400, 32, 4.0, 1.0, 0.5);
+    let stack = Stack::new(400, 64, 2.0, 1.0, 0.5);
     let mut config = stack.config();
     config.model.model_cfg.e_hidden_dim = vec![64, 32, 32, 32];
     config.model.model_cfg.z_dim = 8;
     config.model.model_cfg.latent_dim = 16;
     config.data_loader.train_batch_per_gpu = 40;
     config.optimizer.lr = 3e-3;
-    config.trainer.max_epochs = 60;
-    config.trainer.check_val_every_n_epoch = 60;
+    config.trainer.max_epochs = 40;
+    config.trainer.check_val_every_n_epoch = 40;
     let out = tempfile::tempdir().expect("a folder");
     let mut trainer = trainer(config, out.path());
     let begun = std::time::Instant::now();
     trainer.run(&mut Print).expect("training");
     let score = score(&trainer, &stack);
     println!("{score:?}, {:.0} s", begun.elapsed().as_secs_f64());
-    assert!(score.learned < 0.85 * score.still && score.explained > 0.6, "{score:?}");
-    assert!(score.bonds < 0.2, "{score:?}");
+    assert!(score.learned < 0.6 * score.still && score.explained > 0.8, "{score:?}");
+    assert!(score.bonds < 0.15 && score.closest > 3.5, "{score:?}");
+}
+
+/// The same with beads: they follow the particles, and their bonds, angles and pairs end no worse than they begin.
+#[test]
+fn motion_of_beads_is_learned() {
+    let stack = Stack::new(300, 32, 4.0, 1.0, 0.5);
+    let mut config = stack.config();
+    config.stage = Stage::Beads;
+    config.model.model_cfg.e_hidden_dim = vec![64, 32, 32, 32];
+    config.model.model_cfg.z_dim = 8;
+    config.model.model_cfg.latent_dim = 16;
+    config.data_loader.train_batch_per_gpu = 30;
+    config.optimizer.lr = 3e-3;
+    config.trainer.max_epochs = 40;
+    config.trainer.check_val_every_n_epoch = 40;
+    let out = tempfile::tempdir().expect("a folder");
+    let mut trainer = trainer(config, out.path());
+    let begun = std::time::Instant::now();
+    trainer.run(&mut Print).expect("training");
+    let evaluator = trainer.evaluator();
+    let latents = evaluator.latents(&trainer.particles).expect("latents");
+    let structures = evaluator.structures(&latents).expect("structures");
+    let energies = |structures: &[Vec<[f64; 3]>]| {
+        let tape = Tape::new();
+        let (count, batch) = (trainer.reference.len(), structures.len());
+        let flat =
+            (0..count * 3 * batch).map(|at| structures[at % batch][at / batch / 3][at / batch % 3] as f32);
+        let places = tape.constant(Tensor::f32(&[count, 3, batch], flat.collect()));
+        let parts = trainer.config.structural(&trainer.reference).parts(places);
+        let outputs: Vec<_> = parts.iter().map(|part| (part.name, part.value)).collect();
+        run(&tape, &cpu(), &outputs, &[])
+    };
+    // A CA stands beside its bead as it does in the model.
+    let beads = trainer.reference.beads.as_ref().expect("beads");
+    let model = kinesome::io::structure::Structure::read(&stack.path("model.pdb")).expect("a model");
+    let alpha: Vec<[f64; 3]> =
+        (0..model.atoms.len()).filter(|&i| model.atoms[i].name == "CA").map(|i| model.models[0][i]).collect();
+    let backbone: Vec<usize> = beads.residues.iter().filter_map(|r| r.beads[0]).collect();
+    let ca = |structure: &[[f64; 3]]| -> Vec<[f64; 3]> {
+        let of = |(&bead, alpha): (&usize, &[f64; 3])| {
+            [0, 1, 2].map(|k| structure[bead][k] + alpha[k] - beads.places[bead][k])
+        };
+        backbone.iter().zip(&alpha).map(of).collect()
+    };
+    let n = stack.truth.len() as f64;
+    let learned = structures.iter().zip(&stack.truth).map(|(s, t)| rmsd(&ca(s), t)).sum::<f64>() / n;
+    let still = stack.truth.iter().map(|t| rmsd(&ca(&trainer.reference.places), t)).sum::<f64>() / n;
+    let some: Vec<_> = structures.iter().step_by(10).cloned().collect();
+    let (start, end) = (energies(std::slice::from_ref(&trainer.reference.places)), energies(&some));
+    let seconds = begun.elapsed().as_secs_f64();
+    println!("RMSD {learned:.3} of {still:.3} Å, {start:?} to {end:?}, {seconds:.0} s");
+    assert!(learned < 0.85 * still, "{learned} of {still}");
+    for name in ["bonds", "angles", "dihedrals", "impropers", "pairs"] {
+        assert!(end[name][0] <= start[name][0], "{name}: {} from {}", end[name][0], start[name][0]);
+    }
 }

@@ -1,7 +1,9 @@
 //! Structure losses and their derivative, pair lists and the variance filter.
 
-use kinesome::systems::dyna::graph::Pairs;
-use kinesome::systems::dyna::losses::{clash, connected, elastic, kept};
+use kinesome::protein::martini::Topology;
+use kinesome::systems::dyna::bonded::{Bonded, Weights, wells};
+use kinesome::systems::dyna::graph::{Pairs, Springs};
+use kinesome::systems::dyna::losses::{Structural, clash, connected, elastic, kept};
 use kinesome::tape::{Tape, Var};
 use kinesome::tensor::{DType, Tensor};
 
@@ -63,4 +65,81 @@ fn losses_are_the_reference_s() {
         &golden["grad_total_keep08"].to_f32(),
         1e-5,
     );
+}
+
+fn bonded(parity: bool) -> Bonded {
+    let beads = crate::martini::beads(&npz("05_cg.npz"));
+    let topology = Topology::new(&beads);
+    let none = Pairs::default();
+    Bonded {
+        pairs: wells(&beads, &topology, &beads.places, 12.0, parity),
+        topology,
+        springs: Springs { connected: none.clone(), chains: vec![], between: none.clone(), clashing: none },
+        weights: Weights {
+            bonds: 1.0,
+            angles: 1.0,
+            dihedrals: 1.0,
+            impropers: 1.0,
+            pairs: 1.0,
+            elastic: 1.0,
+        },
+        morse: 1.0,
+        keep: 0.8,
+        parity,
+    }
+}
+
+const BEADS: usize = 450;
+const NAMES: [(&str, &str); 5] = [
+    ("bonds", "bond_loss"),
+    ("angles", "angle_loss"),
+    ("dihedrals", "torsion_loss"),
+    ("impropers", "improper_loss"),
+    ("pairs", "morse_loss"),
+];
+
+#[test]
+fn energies_of_beads_are_the_reference_s() {
+    let golden = npz("05_cg.npz");
+    let batch = golden["x"].shape[0];
+    let tape = Tape::new();
+    let places = tape.input("places", &[BEADS, 3, batch], DType::F32);
+    let parts = bonded(true).parts(places);
+    let total = parts.iter().map(|part| part.value).reduce(|a, b| a + b).expect("parts");
+    let slope = tape.grad(total, &[places])[0];
+    let mut outputs: Vec<(&str, Var<'_>)> = parts.iter().map(|part| (part.name, part.value)).collect();
+    outputs.push(("slope", slope));
+    let fed = Tensor::f32(&[BEADS, 3, batch], turned(&golden["x"].to_f32(), batch, 3 * BEADS));
+    let found = run(&tape, &cpu(), &outputs, &[("places", &fed)]);
+    for (ours, theirs) in NAMES {
+        close(ours, &found[ours], &golden[theirs].to_f32(), 1e-5);
+    }
+    close("derivative", &turned(&found["slope"], 3 * BEADS, batch), &golden["grad_sum"].to_f32(), 2e-5);
+}
+
+/// As it should be, a crystal's structure is near the least of each term; half a turn off it is not.
+#[test]
+fn beads_of_a_crystal_have_little_energy() {
+    let energies = |parity: bool| {
+        let tape = Tape::new();
+        let structure = kinesome::io::structure::Structure::read(&crate::secondary::data("adk_open.pdb"))
+            .expect("a model");
+        let beads = kinesome::protein::martini::Beads::of(&structure, None, std::path::Path::new("adk"))
+            .expect("beads");
+        let topology = Topology::new(&beads);
+        let count = topology.dihedrals.len() as f32;
+        let flat = beads.places.as_flattened().iter().map(|&v| v as f32).collect();
+        let places = tape.constant(Tensor::f32(&[beads.len(), 3, 1], flat));
+        let pairs = wells(&beads, &topology, &beads.places, 12.0, parity);
+        let parts = Bonded { topology, pairs, ..bonded(parity) }.parts(places);
+        let outputs: Vec<(&str, Var<'_>)> = parts.iter().map(|part| (part.name, part.value)).collect();
+        (run(&tape, &cpu(), &outputs, &[]), count)
+    };
+    let ((own, _), (reference, count)) = (energies(false), energies(true));
+    println!("{own:?}\n{reference:?}");
+    // 64 times 1 + cos: 128 at the most.
+    assert!(own["dihedrals"][0] < 8.0, "{own:?}");
+    let per_term = reference["dihedrals"][0] * (BEADS * BEADS) as f32 / count;
+    assert!(per_term > 115.0, "{per_term}");
+    assert!(own["impropers"][0] < 1.0 && own["angles"][0] < 1.0 && own["pairs"][0] < 1.0, "{own:?}");
 }

@@ -7,6 +7,7 @@ mod graph;
 mod images;
 mod learning;
 mod losses;
+mod martini;
 mod minimise;
 mod networks;
 mod relax;

@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 
 use kinesome::io::npy::Array;
 use kinesome::plan::Store;
+use kinesome::systems::dyna::config::{Config, Stage};
 use kinesome::systems::dyna::decoder::Decoder;
 use kinesome::systems::dyna::encoder::{Encoder, Kind};
 use kinesome::systems::dyna::graph::Graph;
+use kinesome::systems::dyna::model::Network;
+use kinesome::systems::dyna::reference::Reference;
 use kinesome::tape::Tape;
 use kinesome::tensor::{DType, Tensor};
 
@@ -41,7 +44,7 @@ fn latents_and_shifts_are_the_reference_s() {
     let images = tape.input("x", &[6, 256], DType::F32);
     let z = encoder().record(images, None, None);
     let given = tape.input("z", &[6, 64], DType::F32);
-    let shifts = Decoder::new(graph(&golden), 32).record(given).permute(&[1, 0, 2]);
+    let shifts = Decoder::new(graph(&golden), None, 32).record(given).permute(&[1, 0, 2]);
     let feeds = [("x", &tensor(&golden["x"])), ("z", &tensor(&golden["z"]))];
     let found = run(&tape, &store(&golden), &[("z", z), ("shifts", shifts)], &feeds);
     close("latents", &found["z"], &golden["z"].to_f32(), 1e-5);
@@ -76,4 +79,19 @@ fn a_batch_that_is_not_full_is_a_smaller_one() {
     let (all, four) = (encode(6, 6), encode(4, 4));
     let apart = all.iter().zip(&four).fold(0.0_f32, |m, (a, b)| m.max((a - b).abs()));
     assert!(apart > 1e-3, "images of a batch attend to one another");
+}
+
+/// As many parameters as the reference's decoder of beads has, whose weights are not at hand.
+#[test]
+fn a_decoder_of_beads_is_as_large_as_the_reference_s() {
+    let path = crate::secondary::data("adk_open.pdb");
+    let structure = kinesome::io::structure::Structure::read(&path).expect("a structure");
+    let reference = Reference::of_beads(&structure, &path).expect("beads");
+    let config = Config { stage: Stage::Beads, ..Config::default() };
+    let network = Network::new(&config, &reference, 32, 2.0, &[1.0; 32 * 32]).expect("a network");
+    let tape = Tape::new();
+    let places = network.decoding(&tape, 2);
+    assert_eq!(places.shape(), [2, 450, 3]);
+    let count: usize = tape.states().iter().map(|state| state.meta.shape.iter().product::<usize>()).sum();
+    assert_eq!(count, 993_411);
 }

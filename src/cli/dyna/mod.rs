@@ -1,8 +1,14 @@
 //! `kinesome dyna`: motion of atomic models from particle images.
 
+pub mod analyze;
 pub mod backmap;
+pub mod beads;
+pub mod cluster;
+pub mod martinize;
 pub mod minimize;
 pub mod residue;
+pub mod sample;
+pub mod stage;
 
 use crate::error::Result;
 use clap::Subcommand;
@@ -20,6 +26,11 @@ pub enum Verb {
     Residue(Box<residue::Args>),
     Backmap(backmap::Args),
     Minimize(minimize::Args),
+    Beads(Box<beads::Args>),
+    Martinize(martinize::Args),
+    Analyze(analyze::Args),
+    Sample(sample::Args),
+    Cluster(cluster::Args),
 }
 
 pub fn run(args: Args) -> Result<()> {
@@ -27,5 +38,10 @@ pub fn run(args: Args) -> Result<()> {
         Verb::Residue(args) => residue::run(*args),
         Verb::Backmap(args) => backmap::run(args),
         Verb::Minimize(args) => minimize::run(args),
+        Verb::Beads(args) => beads::run(*args),
+        Verb::Martinize(args) => martinize::run(args),
+        Verb::Analyze(args) => analyze::run(args),
+        Verb::Sample(args) => sample::run(args),
+        Verb::Cluster(args) => cluster::run(args),
     }
 }

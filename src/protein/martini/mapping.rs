@@ -73,7 +73,7 @@ impl Beads {
                 waters += 1;
                 continue;
             }
-            if find("C1'").or(find("C1*")).is_some() && find("P").or(find("C4'")).or(find("C4*")).is_some() {
+            if NUCLEOTIDES.contains(&first.residue_name.as_str()) {
                 return Err(Error::malformed(
                     path,
                     format!("chain {}", first.chain),
@@ -232,6 +232,7 @@ impl Beads {
     }
 }
 
+const NUCLEOTIDES: [&str; 10] = ["A", "C", "G", "U", "DA", "DC", "DG", "DT", "T", "DU"];
 /// CA atoms of bonded residues are not further apart, Å.
 const LONGEST: f64 = 5.0;
 

@@ -4,15 +4,30 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::bonded::{self, Bonded};
 use super::encoder::{Encoder, Kind};
-use super::graph::Cutoffs;
-use super::losses::Weights;
+use super::graph::{Cutoffs, Springs};
+use super::losses::{self, Residues, Structural};
+use super::reference::Reference;
 use crate::io::atomic;
+use crate::protein::martini::Topology;
 use crate::{Error, Result};
+
+/// What moves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    /// One point a residue.
+    #[default]
+    Residue,
+    /// MARTINI's beads.
+    Beads,
+}
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
+    pub stage: Stage,
     pub seed: u64,
     /// Blocks that a block of secondary structure attends to, itself among them.
     pub knn_num: usize,
@@ -35,6 +50,9 @@ pub struct Config {
 pub struct Dataset {
     pub starfile_path: PathBuf,
     pub ref_pdb_path: PathBuf,
+    /// The same beads where their energy is low, instead of where the atoms have them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ref_cg_pdb_path: Option<PathBuf>,
     /// Folder that image names are relative to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dataset_dir: Option<PathBuf>,
@@ -58,7 +76,7 @@ pub struct Process {
     /// Finest detail that is compared, Å.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub low_pass_bandwidth: Option<f64>,
-    /// Width of every point, Å; 2 for residues where absent.
+    /// Width of every point, Å; where absent 2 for residues, and half of what their type measures for beads.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sigma: Option<f64>,
     /// What a pixel may lack of a point's peak.
@@ -105,6 +123,16 @@ pub struct Loss {
     pub dist_weight: f32,
     pub clash_weight: f32,
     pub dist_keep_ratio: f64,
+    /// Of beads, as the rest: pairs further apart in the reference do not feel one another, Å.
+    pub nonbonded_cutoff: f64,
+    pub bonded_weight: f32,
+    pub angle_weight: f32,
+    pub torsion_weight: f32,
+    pub improper_weight: f32,
+    pub nonbonded_weight: f32,
+    /// Steepness of a pair's well, 1/Å.
+    #[serde(rename = "Morse_a")]
+    pub morse_a: f64,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -132,6 +160,7 @@ pub struct Trainer {
 impl Default for Config {
     fn default() -> Self {
         Config {
+            stage: Stage::Residue,
             seed: 1,
             knn_num: 16,
             do_ref_init: false,
@@ -187,6 +216,13 @@ impl Default for Loss {
             dist_weight: 1.0,
             clash_weight: 1.0,
             dist_keep_ratio: 0.8,
+            nonbonded_cutoff: 12.0,
+            bonded_weight: 1.0,
+            angle_weight: 1.0,
+            torsion_weight: 1.0,
+            improper_weight: 1.0,
+            nonbonded_weight: 1.0,
+            morse_a: 1.0,
         }
     }
 }
@@ -248,6 +284,7 @@ impl Config {
             ("data_process.sigma", self.data_process.sigma.unwrap_or(1.0)),
             ("data_process.mask_rad", self.data_process.mask_rad),
             ("loss.mask_rad_for_image_loss", loss.mask_rad_for_image_loss),
+            ("loss.Morse_a", loss.morse_a),
             ("data_process.low_pass_bandwidth", self.data_process.low_pass_bandwidth.unwrap_or(1.0)),
             ("dataset_attr.apix", self.dataset_attr.apix.unwrap_or(1.0)),
         ];
@@ -261,6 +298,7 @@ impl Config {
             ("nt_inter_chain_cutoff", loss.nt_inter_chain_cutoff),
             ("clash_min_cutoff", loss.clash_min_cutoff),
             ("clash_max_cutoff", loss.clash_max_cutoff),
+            ("nonbonded_cutoff", loss.nonbonded_cutoff),
         ];
         if let Some((name, value)) = distances.iter().find(|(_, v)| !(0.0..=200.0).contains(v)) {
             return bad(format!("loss.{name} is {value}; give 0 to 200 Å"));
@@ -270,9 +308,17 @@ impl Config {
             ("connect_weight", loss.connect_weight),
             ("dist_weight", loss.dist_weight),
             ("clash_weight", loss.clash_weight),
+            ("bonded_weight", loss.bonded_weight),
+            ("angle_weight", loss.angle_weight),
+            ("torsion_weight", loss.torsion_weight),
+            ("improper_weight", loss.improper_weight),
+            ("nonbonded_weight", loss.nonbonded_weight),
         ];
         if let Some((name, value)) = weights.iter().find(|(_, v)| !(*v >= 0.0 && v.is_finite())) {
             return bad(format!("loss.{name} is {value}; give 0 or more"));
+        }
+        if self.dataset_attr.ref_cg_pdb_path.is_some() && self.stage == Stage::Residue {
+            return bad("dataset_attr.ref_cg_pdb_path holds beads: it is for kinesome dyna beads".into());
         }
         if !(0.0..=1.0).contains(&loss.dist_keep_ratio) {
             return bad(format!("loss.dist_keep_ratio is {}; give 0 to 1", loss.dist_keep_ratio));
@@ -306,11 +352,39 @@ impl Config {
         }
     }
 
-    pub fn weights(&self) -> Weights {
-        Weights {
-            connected: self.loss.connect_weight,
-            elastic: self.loss.dist_weight,
-            clash: self.loss.clash_weight,
-        }
+    /// What holds the structures of the stage.
+    pub fn structural(&self, reference: &Reference) -> Box<dyn Structural> {
+        let loss = &self.loss;
+        let springs = Springs::new(reference, &self.cutoffs());
+        let Some(beads) = &reference.beads else {
+            return Box::new(Residues {
+                springs,
+                weights: losses::Weights {
+                    connected: loss.connect_weight,
+                    elastic: loss.dist_weight,
+                    clash: loss.clash_weight,
+                },
+                keep: loss.dist_keep_ratio,
+                least: loss.clash_min_cutoff,
+            });
+        };
+        let topology = Topology::new(beads);
+        let places = &reference.places;
+        Box::new(Bonded {
+            pairs: bonded::wells(beads, &topology, places, loss.nonbonded_cutoff, self.parity),
+            topology,
+            springs,
+            weights: bonded::Weights {
+                bonds: loss.bonded_weight,
+                angles: loss.angle_weight,
+                dihedrals: loss.torsion_weight,
+                impropers: loss.improper_weight,
+                pairs: loss.nonbonded_weight,
+                elastic: loss.dist_weight,
+            },
+            morse: loss.morse_a,
+            keep: loss.dist_keep_ratio,
+            parity: self.parity,
+        })
     }
 }

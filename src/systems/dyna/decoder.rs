@@ -1,5 +1,5 @@
-//! From a latent to the shift of every residue: features of residues and of stretches of secondary structure
-//! take turns. Tensors are `[nodes, B, C]`, so that a graph's edges pick whole rows.
+//! From a latent to the shift of every residue or bead: features of beads, of residues and of stretches of secondary
+//! structure take turns. Tensors are `[nodes, B, C]`, so that a graph's edges pick whole rows.
 
 use super::graph::Graph;
 use crate::nn::graph::{Edges, attend, mean_by, pick};
@@ -14,18 +14,32 @@ const ROUNDS: usize = 2;
 pub struct Decoder {
     pub graph: Graph,
     edges: Edges,
-    /// C: features of a residue and of a stretch.
+    /// The level below residues, where there is one.
+    beads: Option<Beads>,
+    /// C: features of a bead, a residue and a stretch.
     pub width: usize,
 }
 
+/// Beads and the residues they belong to.
+#[derive(Clone, Debug)]
+pub struct Beads {
+    pub residue_of: Vec<usize>,
+    /// From each bead to its residue's backbone, Å.
+    pub to_residue: Vec<[f64; 3]>,
+}
+
 impl Decoder {
-    pub fn new(graph: Graph, width: usize) -> Decoder {
-        Decoder { edges: Edges::new(&graph.neighbours), graph, width }
+    pub fn new(graph: Graph, beads: Option<Beads>, width: usize) -> Decoder {
+        Decoder { edges: Edges::new(&graph.neighbours), graph, beads, width }
+    }
+
+    fn residues(&self) -> usize {
+        self.graph.block_of.len()
     }
 
     /// Points that move.
     pub fn points(&self) -> usize {
-        self.graph.block_of.len()
+        self.beads.as_ref().map_or(self.residues(), |beads| beads.residue_of.len())
     }
 
     /// `[B, z]` to shifts `[N, B, 3]`, Å.
@@ -37,7 +51,10 @@ impl Decoder {
             let all = linear("mapping_mlp", z, n * c);
             let mut h = all.reshape(&[batch, n, c]).permute(&[1, 0, 2]);
             for round in 1..=ROUNDS {
-                h = self.round(round, h);
+                h = match &self.beads {
+                    Some(beads) => self.bead_round(beads, round, h),
+                    None => self.round(round, h),
+                };
             }
             tape.scope("coord_head", || {
                 let h = (0..3).fold(h, |h, i| linear(&(2 * i).to_string(), h, c).elu());
@@ -46,32 +63,58 @@ impl Decoder {
         })
     }
 
+    /// Beads tell their residues, and hear what these have heard.
+    fn bead_round<'t>(&self, beads: &Beads, round: usize, h: Var<'t>) -> Var<'t> {
+        let tape = h.tape();
+        let c = self.width;
+        let h = self.placed(&format!("bead_mlp{round}"), h, &beads.to_residue);
+        let r = self.round(round, mean_by(h, &beads.residue_of, self.residues()));
+        tape.scope(format!("bead_fusion{round}"), || {
+            let gate = self.gate("gate", h, r, &beads.residue_of, &beads.to_residue);
+            tape.scope("fuse", || linear("2", linear("0", h + gate * pick(r, &beads.residue_of), c).elu(), c))
+        })
+    }
+
+    /// Features with the vectors from where they are known.
+    fn placed<'t>(&self, name: &str, h: Var<'t>, vectors: &[[f64; 3]]) -> Var<'t> {
+        let (tape, c) = (h.tape(), self.width);
+        tape.scope(name, || {
+            let first = Weight::new(tape, "0", c + 3, c);
+            let y = first.columns(h, 0) + first.shared(constant(tape, vectors, 1.0), c);
+            linear("2", (y + first.bias).elu(), c)
+        })
+    }
+
+    /// How much of its group's features each node takes; `vectors` lead from the nodes to the group.
+    fn gate<'t>(
+        &self,
+        name: &str,
+        h: Var<'t>,
+        of: Var<'t>,
+        group: &[usize],
+        vectors: &[[f64; 3]],
+    ) -> Var<'t> {
+        let (tape, c) = (h.tape(), self.width);
+        // What a layer makes of a group is made once a group, and picked by its members.
+        tape.scope(name, || {
+            let first = Weight::new(tape, "0", 2 * c + 3, c);
+            let y = first.columns(h, 0)
+                + pick(first.columns(of, c), group)
+                + first.shared(constant(tape, vectors, -1.0), 2 * c);
+            linear("2", (y + first.bias).elu(), c)
+        })
+    }
+
     fn round<'t>(&self, round: usize, h: Var<'t>) -> Var<'t> {
         let tape = h.tape();
         let graph = &self.graph;
         let c = self.width;
-        let vectors = |list: &[[f64; 3]], sign: f32| {
-            let flat: Vec<f32> = list.iter().flatten().map(|&v| sign * v as f32).collect();
-            tape.constant(Tensor::f32(&[list.len(), 3], flat))
-        };
         let blocks = graph.centroids.len();
-        let h = tape.scope(format!("mlp{round}"), || {
-            let own = vectors(&graph.to_centroid, 1.0);
-            let first = Weight::new(tape, "0", c + 3, c);
-            let y = first.columns(h, 0) + first.shared(own, c);
-            linear("2", (y + first.bias).elu(), c)
-        });
+        let h = self.placed(&format!("mlp{round}"), h, &graph.to_centroid);
         let m = mean_by(h, &graph.block_of, blocks);
         let m = attend(&format!("meta_gnn{round}"), m, &self.edges, HEADS, c);
         tape.scope(format!("fusion{round}"), || {
-            // What a layer makes of a stretch is made once a stretch, and picked by residues and links.
-            let own = tape.scope("gate1", || {
-                let first = Weight::new(tape, "0", 2 * c + 3, c);
-                let y = first.columns(h, 0)
-                    + pick(first.columns(m, c), &graph.block_of)
-                    + first.shared(vectors(&graph.to_centroid, -1.0), 2 * c);
-                linear("2", (y + first.bias).elu(), c)
-            });
+            let own = self.gate("gate1", h, m, &graph.block_of, &graph.to_centroid);
             let (to, from): (Vec<usize>, Vec<usize>) = graph.links.iter().copied().unzip();
             let mut sum = h + own * pick(m, &graph.block_of);
             if !to.is_empty() {
@@ -79,14 +122,19 @@ impl Decoder {
                     let first = Weight::new(tape, "0", 2 * c + 3, c);
                     let y = pick(first.columns(h, 0), &to)
                         + pick(first.columns(m, c), &from)
-                        + first.shared(vectors(&graph.link_vectors, 1.0), 2 * c);
+                        + first.shared(constant(tape, &graph.link_vectors, 1.0), 2 * c);
                     linear("2", (y + first.bias).elu(), c)
                 });
-                sum = sum + mean_by(others * pick(m, &from), &to, self.points());
+                sum = sum + mean_by(others * pick(m, &from), &to, self.residues());
             }
             tape.scope("fuse", || linear("2", linear("0", sum, c).elu(), c))
         })
     }
+}
+
+fn constant<'t>(tape: &'t Tape, vectors: &[[f64; 3]], sign: f32) -> Var<'t> {
+    let flat: Vec<f32> = vectors.iter().flatten().map(|&v| sign * v as f32).collect();
+    tape.constant(Tensor::f32(&[vectors.len(), 3], flat))
 }
 
 /// A linear layer over several inputs side by side, each of which goes through its own columns.

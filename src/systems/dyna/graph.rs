@@ -39,23 +39,26 @@ fn norm(a: &[f64; 3]) -> f64 {
     a.iter().map(|v| v * v).sum::<f64>().sqrt()
 }
 
-/// H, E or C, of DSSP's eight states.
-fn three_state(code: char) -> char {
+/// H, E or C of DSSP's eight states; of MARTINI's codes T too.
+fn class(code: char, martini: bool) -> char {
     match code {
-        'G' | 'H' | 'I' => 'H',
+        'G' | 'H' | 'I' | '1' | '2' | '3' => 'H',
         'E' | 'B' => 'E',
+        'T' if martini => 'T',
         _ => 'C',
     }
 }
 
 /// The block of each residue: runs of helix, strand and coil within a chain; a nucleic chain is one block.
 pub fn blocks(reference: &Reference) -> Vec<usize> {
-    let n = reference.len();
-    let known = reference.codes.iter().any(|&code| three_state(code) != 'C');
+    let n = reference.codes.len();
+    let chains = reference.residue_chains();
+    let class = |code| class(code, reference.beads.is_some());
+    let known = reference.codes.iter().any(|&code| class(code) != 'C');
     let kind = |i: usize| -> (usize, char) {
         let code = match (reference.nucleic[i], known) {
             (true, _) => 'N',
-            (false, true) => three_state(reference.codes[i]),
+            (false, true) => class(reference.codes[i]),
             // Alternating letters make stretches of one length.
             (false, false) => {
                 if (i / STRETCH).is_multiple_of(2) {
@@ -65,7 +68,7 @@ pub fn blocks(reference: &Reference) -> Vec<usize> {
                 }
             }
         };
-        (reference.chains[i], code)
+        (chains[i], code)
     };
     let mut runs: Vec<std::ops::Range<usize>> = vec![];
     for i in 0..n {
@@ -79,7 +82,7 @@ pub fn blocks(reference: &Reference) -> Vec<usize> {
     for (at, run) in runs.iter().enumerate() {
         let joins = run.len() < SHORTEST
             && run.start > 0
-            && reference.chains[run.start - 1] == reference.chains[run.start]
+            && chains[run.start - 1] == chains[run.start]
             && !reference.nucleic[run.start];
         if at > 0 && !joins {
             block += 1;
@@ -197,7 +200,9 @@ impl Springs {
             between: Pairs::default(),
             clashing: Pairs::default(),
         };
-        let is_connected = |i: usize, j: usize| j == i + 1 && reference.bonded(i, j);
+        // Beads have bonds of their own.
+        let residues = reference.beads.is_none();
+        let is_connected = |i: usize, j: usize| residues && j == i + 1 && reference.bonded(i, j);
         for i in 1..points.len() {
             if is_connected(i - 1, i) {
                 springs.connected.push((i - 1, i), (points[i] - points[i - 1]).norm());
@@ -214,11 +219,12 @@ impl Springs {
                 continue;
             }
             let distance = (points[j] - points[i]).norm();
-            if (cutoffs.clash..=cutoffs.watched).contains(&distance) {
+            if residues && (cutoffs.clash..=cutoffs.watched).contains(&distance) {
                 springs.clashing.push((i, j), distance);
             }
             let same = reference.chains[i] == reference.chains[j];
-            let most = match (reference.nucleic[i], reference.nucleic[j], same) {
+            let nucleic = |i: usize| reference.nucleic[reference.residue_of(i)];
+            let most = match (nucleic(i), nucleic(j), same) {
                 (false, false, true) => cutoffs.intra_chain,
                 (false, false, false) => cutoffs.inter_chain,
                 (true, true, true) => within_nucleic,

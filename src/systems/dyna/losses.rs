@@ -30,10 +30,10 @@ pub trait Structural: Send + Sync {
 }
 
 /// Distances `[P, B]` of pairs.
-fn distances<'t>(places: Var<'t>, pairs: &Pairs) -> Var<'t> {
+pub(super) fn distances<'t>(places: Var<'t>, pairs: &[(usize, usize)]) -> Var<'t> {
     let tape = places.tape();
     let end = |which: fn(&(usize, usize)) -> usize| {
-        let index = pairs.members.iter().map(|pair| which(pair) as i32).collect();
+        let index = pairs.iter().map(|pair| which(pair) as i32).collect();
         tape.special(Gather, &[places, tape.constant(Tensor::i32(&[pairs.len()], index))])
     };
     let away = end(|pair| pair.0) - end(|pair| pair.1);
@@ -45,7 +45,7 @@ fn distances<'t>(places: Var<'t>, pairs: &Pairs) -> Var<'t> {
 fn strains<'t>(places: Var<'t>, pairs: &Pairs) -> Var<'t> {
     let reference: Vec<f32> = pairs.distances.iter().map(|&d| d as f32).collect();
     let reference = places.tape().constant(Tensor::f32(&[pairs.len(), 1], reference));
-    (distances(places, pairs) - reference).square()
+    (distances(places, &pairs.members) - reference).square()
 }
 
 /// Which pairs `[P, 1]` are kept: those whose strain varies less over the batch than the quantile `keep` of all.
@@ -104,7 +104,7 @@ pub fn clash<'t>(places: Var<'t>, pairs: &Pairs, least: f64) -> Var<'t> {
     if pairs.is_empty() {
         return zero(tape);
     }
-    let short = tape.scalar(least as f32) - distances(places, pairs);
+    let short = tape.scalar(least as f32) - distances(places, &pairs.members);
     let near = short.greater(tape.scalar(0.0));
     let sum = short.relu().square().sum_all();
     sum / near.sum_all().maximum(tape.scalar(1.0))

@@ -4,6 +4,7 @@
 //! as Gaussians through the microscope's CTF and has to agree with the image while its distances stay physical.
 //! `docs/cryodyna.md` says what is kept of the reference, what is done right, and what is missing.
 
+pub mod bonded;
 pub mod checkpoint;
 pub mod config;
 pub mod data;
@@ -14,6 +15,9 @@ pub mod graph;
 pub mod image;
 pub mod losses;
 pub mod model;
+pub mod page;
+pub mod pictures;
 pub mod reference;
 pub mod relax;
+pub mod run;
 pub mod train;

@@ -1,11 +1,11 @@
 //! The network and its losses on the tape: particle image to latent, latent to structure, structure to image.
 
 use super::config::Config;
-use super::decoder::Decoder;
+use super::decoder::{Beads, Decoder};
 use super::encoder::{Encoder, Kind};
-use super::graph::{Graph, Springs, blocks};
+use super::graph::{Graph, blocks};
 use super::image::{Projector, disagreement, filter};
-use super::losses::{Part, Residues, Structural};
+use super::losses::{Part, Structural};
 use super::reference::Reference;
 use crate::Result;
 use crate::nn::graph::pick;
@@ -68,13 +68,23 @@ impl Network {
     ) -> Result<Network> {
         let encoder = config.encoder();
         encoder.check()?;
-        let graph = Graph::new(&reference.places, &reference.chains, blocks(reference), config.knn_num);
+        let residues = reference.backbone(&reference.places);
+        let graph = Graph::new(&residues, &reference.residue_chains(), blocks(reference), config.knn_num);
+        let beads = reference.beads.as_ref().map(|beads| Beads {
+            to_residue: (0..reference.len())
+                .map(|i| {
+                    let (here, there) = (reference.places[i], residues[beads.residue_of[i]]);
+                    [0, 1, 2].map(|k| there[k] - here[k])
+                })
+                .collect(),
+            residue_of: beads.residue_of.clone(),
+        });
         let width = config.model.model_cfg.latent_dim;
         let sigma = config.data_process.sigma;
         Ok(Network {
             frozen_attention: config.parity && encoder.kind == Kind::Attention,
             encoder,
-            decoder: Decoder::new(graph, width),
+            decoder: Decoder::new(graph, beads, width),
             projector: Projector {
                 side,
                 apix,
@@ -82,12 +92,7 @@ impl Network {
                 electrons: reference.scatterers().map(|s| s.electrons as f32).collect(),
                 widths: reference.scatterers().map(|s| sigma.unwrap_or(s.width) as f32).collect(),
             },
-            structural: Box::new(Residues {
-                springs: Springs::new(reference, &config.cutoffs()),
-                weights: config.weights(),
-                keep: config.loss.dist_keep_ratio,
-                least: config.loss.clash_min_cutoff,
-            }),
+            structural: config.structural(reference),
             image_weight: config.loss.gmm_cryoem_weight,
             places: reference.scatterers().map(|s| s.place).collect(),
             carriers: reference.carried.iter().map(|c| c.by).collect(),
@@ -158,6 +163,13 @@ impl Network {
         let batch = inputs.rotations.dim(0);
         let places = Self::constant(tape, &self.places).expand(&[self.places.len(), 3, batch]);
         -self.disagreement(inputs, places)
+    }
+
+    /// What the microscope would see `[B, D, D]` of the structures of latents `[B, z]`.
+    pub fn predicted<'t>(&self, inputs: &Inputs<'t>, z: Var<'t>) -> Var<'t> {
+        let shifts = self.decoder.record(z);
+        let scatterers = self.scatterers(shifts, self.shifted(shifts));
+        filter(self.projector.project(scatterers, inputs.rotations), inputs.filters)
     }
 
     /// The losses of latents `[B, z]`.

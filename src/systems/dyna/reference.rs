@@ -1,12 +1,16 @@
-//! The structure that motion is learned from: a point for each residue, with its electrons.
+//! The structure that motion is learned from: points, residues or beads, with their electrons.
 
 use std::collections::HashMap;
 use std::path::Path;
 
+use super::config::{Config, Stage};
 use crate::io::structure::{self, Atom, Structure};
 use crate::protein::elements::{atomic_number, is_water};
+use crate::protein::martini::Beads;
 use crate::protein::secondary::{self, Backbone};
+use crate::protein::superpose::superpose;
 use crate::{Error, Result};
+use nalgebra::Vector3;
 
 /// How wide a residue looks, Å.
 const WIDTH: f64 = 2.0;
@@ -41,7 +45,7 @@ impl Origin {
 pub struct Carried {
     pub place: [f64; 3],
     pub electrons: f64,
-    /// The residue that carries it.
+    /// The point that carries it.
     pub by: usize,
 }
 
@@ -55,19 +59,22 @@ pub struct Scatterer {
 
 #[derive(Clone, Debug)]
 pub struct Reference {
-    /// The CA of each residue, C1' of nucleotides.
+    /// The CA of each residue, C1' of nucleotides; or beads.
     pub atoms: Vec<Atom>,
     /// Å from the middle of the box.
     pub places: Vec<[f64; 3]>,
-    /// Of all atoms of a residue that the file has.
+    /// Of all atoms of a residue that the file has, or of a bead.
     pub electrons: Vec<f64>,
     /// How wide each point looks, Å.
     pub widths: Vec<f64>,
-    /// Number of the chain of each residue.
+    /// Number of the chain of each point.
     pub chains: Vec<usize>,
+    /// Of residues.
     pub nucleic: Vec<bool>,
-    /// Secondary structure in eight states.
+    /// Secondary structure of residues, in eight states; in MARTINI's codes where there are beads.
     pub codes: Vec<char>,
+    /// What the points are, where they are beads.
+    pub beads: Option<Beads>,
     pub carried: Vec<Carried>,
     /// What was subtracted from the file's coordinates, Å.
     pub offset: [f64; 3],
@@ -140,10 +147,22 @@ fn listed(labels: &[String]) -> String {
 }
 
 impl Reference {
-    /// Reads a PDB or mmCIF file; of several models the first. `box_length` is the side of the images in Å.
-    pub fn read(path: &Path, origin: Origin, box_length: f64) -> Result<Reference> {
+    /// Reads what the configuration names; of several models the first. `box_length` is the side of the images in Å.
+    pub fn read(config: &Config, box_length: f64) -> Result<Reference> {
+        let dataset = &config.dataset_attr;
+        let path: &Path = &dataset.ref_pdb_path;
+        let origin = match dataset.origin.as_str() {
+            "" => Origin::Auto,
+            name => Origin::from_name(name)?,
+        };
         let structure = Structure::read(path)?;
-        let mut reference = Reference::of(&structure, path)?;
+        let mut reference = match config.stage {
+            Stage::Residue => Reference::of(&structure, path)?,
+            Stage::Beads => Reference::of_beads(&structure, path)?,
+        };
+        if let Some(path) = &dataset.ref_cg_pdb_path {
+            reference.take_places(&Structure::read(path)?, path)?;
+        }
         if structure.models.len() > 1 {
             reference.notes.push(format!("of {} models the first is used", structure.models.len()));
         }
@@ -161,6 +180,7 @@ impl Reference {
             chains: vec![],
             nucleic: vec![],
             codes: vec![],
+            beads: None,
             carried: vec![],
             offset: [0.0; 3],
             notes: vec![],
@@ -206,45 +226,126 @@ impl Reference {
             }
         }
         whole.codes = secondary::assign(&backbones);
-        if !others.is_empty() {
-            let labels: Vec<String> = others.iter().map(Residue::label).collect();
-            whole.notes.push(format!(
-                "{} without CA or C1' go rigidly with the nearest residue: {}",
-                if labels.len() == 1 { "1 group".into() } else { format!("{} groups", labels.len()) },
-                listed(&labels)
-            ));
-        }
         if waters > 0 {
             whole.notes.push(format!("{waters} waters are left out"));
         }
-        whole.carried = others
+        whole.carry(&others);
+        whole.note_gaps();
+        Ok(whole)
+    }
+
+    /// The beads of a structure, where its atoms have them.
+    pub fn of_beads(structure: &Structure, path: &Path) -> Result<Reference> {
+        let beads = Beads::of(structure, None, path)?;
+        let places = &structure.models[0];
+        let others: Vec<Residue> = beads
+            .others
             .iter()
-            .map(|other| {
-                let place = other.centroid();
-                let nearest = |a: &usize, b: &usize| {
-                    distance(&whole.places[*a], &place).total_cmp(&distance(&whole.places[*b], &place))
-                };
-                let by = (0..whole.places.len()).min_by(nearest).unwrap_or(0);
-                Carried { place, electrons: other.electrons(), by }
-            })
+            .map(|run| Residue { atoms: &structure.atoms[run.clone()], places: &places[run.clone()] })
             .collect();
-        let broken: Vec<String> = (1..whole.atoms.len())
-            .filter(|&i| whole.chains[i] == whole.chains[i - 1] && !whole.bonded(i - 1, i))
-            .map(|i| {
-                let (a, b) = (&whole.atoms[i - 1], &whole.atoms[i]);
+        let mut whole = Reference {
+            atoms: beads.atoms.clone(),
+            places: beads.places.clone(),
+            electrons: beads.electrons.clone(),
+            widths: beads.widths.clone(),
+            chains: beads.residue_of.iter().map(|&residue| beads.residues[residue].chain).collect(),
+            nucleic: vec![false; beads.residues.len()],
+            codes: beads.residues.iter().map(|residue| residue.code).collect(),
+            carried: vec![],
+            offset: [0.0; 3],
+            notes: beads.notes.clone(),
+            beads: Some(beads),
+        };
+        whole.carry(&others);
+        whole.note_gaps();
+        Ok(whole)
+    }
+
+    /// Groups that are no residues go with the point that is nearest.
+    fn carry(&mut self, others: &[Residue]) {
+        let carried = others.iter().map(|other| {
+            let place = other.centroid();
+            let from = |i: &usize| distance(&self.places[*i], &place);
+            let by = (0..self.places.len()).min_by(|a, b| from(a).total_cmp(&from(b))).unwrap_or(0);
+            Carried { place, electrons: other.electrons(), by }
+        });
+        self.carried = carried.collect();
+        if others.is_empty() {
+            return;
+        }
+        let labels: Vec<String> = others.iter().map(Residue::label).collect();
+        self.notes.push(format!(
+            "{} that are no residues go rigidly with the nearest: {}",
+            if labels.len() == 1 { "1 group".into() } else { format!("{} groups", labels.len()) },
+            listed(&labels)
+        ));
+    }
+
+    fn note_gaps(&mut self) {
+        let anchors = self.anchors();
+        let joined = |i: usize| match &self.beads {
+            Some(beads) => beads.residues[i].joined,
+            None => self.bonded(i - 1, i),
+        };
+        let broken: Vec<String> = (1..anchors.len())
+            .map(|i| (i, anchors[i - 1], anchors[i]))
+            .filter(|&(i, a, b)| self.chains[a] == self.chains[b] && !joined(i))
+            .map(|(_, a, b)| {
+                let (a, b) = (&self.atoms[a], &self.atoms[b]);
                 format!("{}{}-{}", a.chain, a.residue_number, b.residue_number)
             })
             .collect();
         if !broken.is_empty() {
-            whole.notes.push(format!(
+            self.notes.push(format!(
                 "the chain is broken at {}; the parts are held together by their neighbours alone",
                 listed(&broken)
             ));
         }
-        Ok(whole)
     }
 
-    /// Residues.
+    /// Places of the same beads from a file, laid on those that are known.
+    fn take_places(&mut self, structure: &Structure, path: &Path) -> Result<()> {
+        let name = |a: &Atom| format!("{} of {} {}", a.name, a.residue_name, a.residue_number);
+        let (given, own) = (&structure.atoms, &self.atoms);
+        if given.len() != own.len() {
+            let why = format!(
+                "has {} beads, the model has {}: minimise what kinesome dyna martinize writes of it",
+                given.len(),
+                own.len()
+            );
+            return Err(Error::malformed(path, "", why));
+        }
+        if let Some((a, b)) = given.iter().zip(own).find(|(a, b)| a.name != b.name) {
+            let why = format!("has {} where the model has {}", name(a), name(b));
+            return Err(Error::malformed(path, "", why));
+        }
+        let places = &structure.models[0];
+        let motion = superpose(places, &self.places).0;
+        self.places = places.iter().map(|p| motion.apply(&Vector3::from(*p)).into()).collect();
+        Ok(())
+    }
+
+    /// The residue of a point.
+    pub fn residue_of(&self, point: usize) -> usize {
+        self.beads.as_ref().map_or(point, |beads| beads.residue_of[point])
+    }
+
+    /// The point that stands for each residue.
+    pub fn anchors(&self) -> Vec<usize> {
+        let Some(beads) = &self.beads else { return (0..self.len()).collect() };
+        beads.residues.iter().filter_map(|residue| residue.beads[0]).collect()
+    }
+
+    /// Of all points, those that stand for residues.
+    pub fn backbone(&self, places: &[[f64; 3]]) -> Vec<[f64; 3]> {
+        self.anchors().into_iter().map(|i| places[i]).collect()
+    }
+
+    pub fn residue_chains(&self) -> Vec<usize> {
+        self.anchors().into_iter().map(|i| self.chains[i]).collect()
+    }
+
+    /// Points that move.
     pub fn len(&self) -> usize {
         self.places.len()
     }
@@ -330,7 +431,7 @@ impl Reference {
         Ok(())
     }
 
-    /// The residues' points as a structure in the file's own coordinates, one model for each list of places.
+    /// The points as a structure in the file's own coordinates, one model for each list of places.
     pub fn structure(&self, models: &[Vec<[f64; 3]>]) -> Structure {
         let back = |p: &[f64; 3]| [0, 1, 2].map(|k| p[k] + self.offset[k]);
         let models = models.iter().map(|model| model.iter().map(back).collect()).collect();

@@ -1,4 +1,4 @@
-//! Training of the residue stage: epochs over the particles, evaluations, checkpoints, resume.
+//! Training of a stage: epochs over the particles, evaluations, checkpoints, resume.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,7 +9,8 @@ use super::config::Config;
 use super::data::Particles;
 use super::evaluate::Evaluator;
 use super::model::{Network, RESIDENT};
-use super::reference::{Origin, Reference};
+use super::pictures;
+use super::reference::Reference;
 use crate::device::Device;
 use crate::plan::{Options, Program, Step, Store};
 use crate::tape::Tape;
@@ -23,7 +24,7 @@ const RESIDENT_BYTES: usize = 2 << 30;
 const PORTION: usize = 256;
 /// Images that tell the contrast.
 const CONTRAST_OF: usize = 256;
-/// Without motion long enough: the mean of the last losses, and the most epochs.
+/// Without motion long enough: the mean of the last losses (of beads ten times as much), and the most epochs.
 const STILL: f64 = 1e-4;
 const STILL_STEPS: usize = 20;
 const STILL_EPOCHS: u64 = 3;
@@ -53,11 +54,7 @@ impl Trainer {
     pub fn new(config: Config, device: Arc<dyn Device>, folder: &Path) -> Result<Trainer> {
         let particles = Particles::open(&config)?;
         let length = particles.side() as f64 * particles.apix();
-        let origin = match config.dataset_attr.origin.as_str() {
-            "" => Origin::Auto,
-            name => Origin::from_name(name)?,
-        };
-        let reference = Reference::read(&config.dataset_attr.ref_pdb_path, origin, length)?;
+        let reference = Reference::read(&config, length)?;
         if particles.len() < 2 {
             return Err(Error::usage("there is 1 particle: motion is learned from many"));
         }
@@ -149,7 +146,7 @@ impl Trainer {
             config.trainer = Default::default();
             config.analyze = Default::default();
             let dataset = &mut config.dataset_attr;
-            (dataset.starfile_path, dataset.ref_pdb_path) = Default::default();
+            (dataset.starfile_path, dataset.ref_pdb_path, dataset.ref_cg_pdb_path) = Default::default();
             dataset.dataset_dir = None;
             config
         };
@@ -248,15 +245,16 @@ impl Trainer {
         // As many steps may go by before the mean can fall.
         let mut recent = vec![10.0];
         let mut taken = 0;
+        let still = if self.reference.beads.is_some() { 10.0 * STILL } else { STILL };
         let mean = |recent: &[f64]| recent.iter().sum::<f64>() / recent.len() as f64;
         for epoch in 0..STILL_EPOCHS {
             taken = self.epoch(epoch, taken, resident.is_some(), |_, feeds| {
                 step.run(feeds)?;
                 recent.push(f64::from(step.number("loss")?));
                 let tail = &recent[recent.len().saturating_sub(STILL_STEPS)..];
-                Ok(mean(tail) > STILL)
+                Ok(mean(tail) > still)
             })?;
-            if mean(&recent[recent.len().saturating_sub(STILL_STEPS)..]) <= STILL {
+            if mean(&recent[recent.len().saturating_sub(STILL_STEPS)..]) <= still {
                 break;
             }
         }
@@ -341,7 +339,9 @@ impl Trainer {
         let folder = self.last_folder();
         let evaluator = self.evaluator();
         let latents = evaluator.latents(&self.particles)?;
-        evaluator.write(&folder, &self.reference, &latents, self.config.analyze.cluster_k)?;
+        let findings = evaluator.find(&latents, self.config.analyze.cluster_k)?;
+        findings.write(&folder, &self.reference)?;
+        pictures::write(&folder, &evaluator, &self.particles, &findings)?;
         let path = folder.join("ckpt.pt");
         checkpoint::save(&path, &self.config, &self.network, &self.store, &self.position)?;
         watch.evaluated(&folder)
