@@ -48,3 +48,13 @@ impl Error {
         Error::Usage(text.into())
     }
 }
+
+/// The first few of many names.
+pub fn listed<T: AsRef<str>>(names: &[T]) -> String {
+    const SHOWN: usize = 4;
+    let more = match names.len() {
+        n if n > SHOWN => format!(" and {} more", n - SHOWN),
+        _ => String::new(),
+    };
+    format!("{}{more}", names.iter().take(SHOWN).map(T::as_ref).collect::<Vec<_>>().join(", "))
+}

@@ -21,7 +21,7 @@ const O: usize = 3;
 
 /// Distances across a trans peptide bond from one residue's atom to the next one's (Engh and Huber 1991), and how far
 /// heat takes them from there, Å.
-const ACROSS: [(usize, usize, f64, f64); 5] = [
+pub(super) const ACROSS: [(usize, usize, f64, f64); 5] = [
     (C, N, 1.329, 0.06),
     (CA, N, 2.425, 0.15),
     (O, N, 2.250, 0.1),
@@ -29,8 +29,8 @@ const ACROSS: [(usize, usize, f64, f64); 5] = [
     (CA, CA, 3.800, 0.2),
 ];
 /// The last of them where the bond is cis: what is nearer, with a bond that is not drawn out.
-const CIS: f64 = 2.95;
-const CIS_BELOW: f64 = 3.3;
+pub(super) const CIS: f64 = 2.95;
+pub(super) const CIS_BELOW: f64 = 3.3;
 const DRAWN_OUT: f64 = 1.5;
 /// Atoms of different residues that are nearer are moved apart, Å.
 const APART: f64 = 2.4;

@@ -92,7 +92,7 @@ pub fn place_atoms(kinds: &[usize], frames: &Frames, torsions: &[Torsions]) -> R
     Ok((0..frames.len()).into_par_iter().with_min_len(256).map(one).collect())
 }
 
-fn place_residue(kind: usize, frame: &Motion, torsions: &Torsions) -> Atoms {
+pub(super) fn place_residue(kind: usize, frame: &Motion, torsions: &Torsions) -> Atoms {
     let mut placed = [[0.0; 3]; ATOMS];
     let Some(residue) = RESIDUES.get(kind) else { return placed };
     let mut groups = [None; GROUPS];

@@ -8,7 +8,7 @@ use kinesome::io::structure::Structure;
 
 use crate::stack::Stack;
 
-fn kinesome(at: &Path, arguments: &[&str]) -> Output {
+pub fn kinesome(at: &Path, arguments: &[&str]) -> Output {
     let binary = std::env::var_os("KINESOME_BINARY").unwrap_or(env!("CARGO_BIN_EXE_kinesome").into());
     Command::new(binary).current_dir(at).arg("--quiet").args(arguments).output().expect("the program starts")
 }
@@ -35,7 +35,7 @@ fn residue(stack: &Stack, out: &str, more: &[&str]) -> Output {
 }
 
 #[track_caller]
-fn succeeds(output: Output) -> String {
+pub fn succeeds(output: Output) -> String {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).trim().to_string()
 }

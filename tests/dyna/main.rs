@@ -1,6 +1,7 @@
 //! The CryoDyna room against numbers of the reference program, and on particles with a known truth.
 
 mod agreement;
+mod backmap;
 mod command;
 mod density;
 mod golden;
@@ -9,6 +10,8 @@ mod images;
 mod learning;
 mod losses;
 mod martini;
+mod minimise;
 mod networks;
+mod relax;
 mod secondary;
 mod stack;

@@ -1,12 +1,14 @@
 //! `kinesome dyna`: motion of atomic models from particle images.
 
 pub mod analyze;
+pub mod backmap;
 pub mod beads;
 pub mod center;
 pub mod cluster;
 pub mod compare;
 pub mod density;
 pub mod martinize;
+pub mod minimize;
 pub mod residue;
 pub mod sample;
 pub mod simulate_density;
@@ -27,14 +29,16 @@ pub struct Args {
 #[derive(Subcommand, Debug)]
 pub enum Verb {
     Residue(Box<residue::Args>),
+    Beads(Box<beads::Args>),
+    Density(Box<density::Args>),
     Analyze(analyze::Args),
     Sample(sample::Args),
+    Volumes(volumes::Args),
     Cluster(cluster::Args),
     Compare(compare::Args),
-    Beads(Box<beads::Args>),
     Martinize(martinize::Args),
-    Density(Box<density::Args>),
-    Volumes(volumes::Args),
+    Minimize(minimize::Args),
+    Backmap(backmap::Args),
     SimulateDensity(simulate_density::Args),
     Center(center::Args),
 }
@@ -42,14 +46,16 @@ pub enum Verb {
 pub fn run(args: Args) -> Result<()> {
     match args.command {
         Verb::Residue(args) => residue::run(*args),
+        Verb::Beads(args) => beads::run(*args),
+        Verb::Density(args) => density::run(*args),
         Verb::Analyze(args) => analyze::run(args),
         Verb::Sample(args) => sample::run(args),
+        Verb::Volumes(args) => volumes::run(args),
         Verb::Cluster(args) => cluster::run(args),
         Verb::Compare(args) => compare::run(args),
-        Verb::Beads(args) => beads::run(*args),
         Verb::Martinize(args) => martinize::run(args),
-        Verb::Density(args) => density::run(*args),
-        Verb::Volumes(args) => volumes::run(args),
+        Verb::Minimize(args) => minimize::run(args),
+        Verb::Backmap(args) => backmap::run(args),
         Verb::SimulateDensity(args) => simulate_density::run(args),
         Verb::Center(args) => center::run(args),
     }

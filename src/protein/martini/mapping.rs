@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::codes::codes;
 use super::parameters::{BACKBONE, backbone, charge, mass, radius, side_chain};
+use crate::error::listed;
 use crate::io::structure::{Atom, Structure, residues};
 use crate::protein::elements::{atomic_number, is_hydrogen, is_water};
 use crate::protein::residue::{RESIDUES, common_atom_name, type_of_name};
@@ -242,10 +243,4 @@ fn apart(a: &[f64; 3], b: &[f64; 3]) -> f64 {
 
 fn count(n: usize, what: &str) -> String {
     if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
-}
-
-/// A few of them, and how many more.
-fn listed(labels: &[String]) -> String {
-    let more = if labels.len() > 4 { format!(" and {} more", labels.len() - 4) } else { String::new() };
-    format!("{}{more}", labels[..labels.len().min(4)].join(", "))
 }

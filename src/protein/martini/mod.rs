@@ -5,13 +5,15 @@
 //! Lengths are in Å, energies in kJ/mol.
 
 mod codes;
+mod energy;
 mod gromacs;
 mod mapping;
 mod parameters;
 mod topology;
 
 pub use codes::codes;
+pub use energy::ForceField;
 pub use gromacs::write;
 pub use mapping::{Beads, Residue};
-pub use parameters::{SideChain, attraction, radius, side_chain};
+pub use parameters::{BACKBONE, SideChain, attraction, mass, radius, side_chain};
 pub use topology::{Angle, Bond, Dihedral, Improper, Pair, Topology, pairs};

@@ -21,6 +21,7 @@ pub mod page;
 pub mod perturb;
 pub mod pictures;
 pub mod reference;
+pub mod relax;
 pub mod run;
 pub mod split;
 pub mod train;

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::config::{Config, Stage};
 use super::perturb::bend;
+use crate::error::listed;
 use crate::io::structure::{self, Atom, Structure};
 use crate::protein::elements::{atomic_number, is_water};
 use crate::protein::martini::Beads;
@@ -139,12 +140,6 @@ fn residues(structure: &Structure) -> impl Iterator<Item = Residue<'_>> {
 
 fn distance(a: &[f64; 3], b: &[f64; 3]) -> f64 {
     (0..3).map(|k| (a[k] - b[k]).powi(2)).sum::<f64>().sqrt()
-}
-
-/// A few of them, and how many more.
-fn listed(labels: &[String]) -> String {
-    let more = if labels.len() > 4 { format!(" and {} more", labels.len() - 4) } else { String::new() };
-    format!("{}{more}", labels[..labels.len().min(4)].join(", "))
 }
 
 impl Reference {

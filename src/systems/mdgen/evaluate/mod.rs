@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, listed};
 use crate::io::atomic;
 use baselines::{Baseline, baselines};
 use design::DesignScores;
@@ -267,7 +267,7 @@ fn pairs<'a>(
         .map(|s| s.name.as_str())
         .collect();
     if !unmatched.is_empty() {
-        notes.push(format!("without a reference of the same name: {}", unmatched.join(", ")));
+        notes.push(format!("without a reference of the same name: {}", listed(&unmatched)));
     }
     Ok(found)
 }
