@@ -63,19 +63,19 @@ fn motion_is_learned() {
     assert!(score.bonds < 0.15 && score.closest > 3.5, "{score:?}");
 }
 
-/// Beads relax into MARTINI's terms, each of which ends no worse than it begins, and do not leave the particles for it.
+/// The same with beads: they follow the particles, and their bonds, angles and pairs end no worse than they begin.
 #[test]
-fn beads_relax_where_they_are() {
-    let stack = Stack::new(300, 32, 4.0, 1.0, 0.5);
+fn motion_of_beads_is_learned() {
+    let stack = Stack::new(400, 64, 2.0, 1.0, 0.5);
     let mut config = stack.config();
     config.stage = Stage::Beads;
     config.model.model_cfg.e_hidden_dim = vec![64, 32, 32, 32];
     config.model.model_cfg.z_dim = 8;
     config.model.model_cfg.latent_dim = 16;
-    config.data_loader.train_batch_per_gpu = 30;
+    config.data_loader.train_batch_per_gpu = 40;
     config.optimizer.lr = 3e-3;
-    config.trainer.max_epochs = 20;
-    config.trainer.check_val_every_n_epoch = 20;
+    config.trainer.max_epochs = 40;
+    config.trainer.check_val_every_n_epoch = 40;
     let out = tempfile::tempdir().expect("a folder");
     let mut trainer = trainer(config, out.path());
     let begun = std::time::Instant::now();
@@ -109,10 +109,10 @@ fn beads_relax_where_they_are() {
     let learned = structures.iter().zip(&stack.truth).map(|(s, t)| rmsd(&ca(s), t)).sum::<f64>() / n;
     let still = stack.truth.iter().map(|t| rmsd(&ca(&trainer.reference.places), t)).sum::<f64>() / n;
     let some: Vec<_> = structures.iter().step_by(10).cloned().collect();
-    let (start, end) = (energies(std::slice::from_ref(&trainer.reference.places)), energies(&some));
+    let (start, end) = (energies(std::slice::from_ref(&beads.places)), energies(&some));
     let seconds = begun.elapsed().as_secs_f64();
     println!("RMSD {learned:.3} of {still:.3} Å, {start:?} to {end:?}, {seconds:.0} s");
-    assert!(learned < 1.1 * still, "{learned} of {still}");
+    assert!(learned < 0.6 * still, "{learned} of {still}");
     for name in ["bonds", "angles", "dihedrals", "impropers", "pairs"] {
         assert!(end[name][0] <= start[name][0], "{name}: {} from {}", end[name][0], start[name][0]);
     }

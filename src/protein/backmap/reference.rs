@@ -124,12 +124,15 @@ const SIDE_WEIGHT: f64 = 1.0;
 /// Points that carry what has none of its own.
 const CARRIERS: usize = 8;
 
+/// Points that move a residue, with their weights, and the one it stands on.
+type Movers = (Vec<(usize, f64)>, Option<usize>);
+
 /// How residues follow the coarse model.
 pub struct Reference {
     /// Where the reference has the points of the coarse model.
     places: Vec<Option<Point>>,
-    /// For each residue of the molecule the points that move it, with their weights, and the one it stands on.
-    movers: Vec<(Vec<(usize, f64)>, Option<usize>)>,
+    /// Of each residue of the molecule.
+    movers: Vec<Movers>,
 }
 
 impl Reference {

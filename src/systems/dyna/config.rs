@@ -24,6 +24,10 @@ pub enum Stage {
     Beads,
 }
 
+/// What MARTINI's terms weigh beside the images where each is the mean of its list: with more, beads relax and the
+/// images are not heard.
+const MARTINI: f32 = 0.05;
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
@@ -388,16 +392,17 @@ impl Config {
         };
         let topology = Topology::new(beads);
         let places = &reference.places;
+        let scale = if self.parity { 1.0 } else { MARTINI };
         Box::new(Bonded {
             pairs: bonded::wells(beads, &topology, places, loss.nonbonded_cutoff, self.parity),
             topology,
             springs,
             weights: bonded::Weights {
-                bonds: loss.bonded_weight,
-                angles: loss.angle_weight,
-                dihedrals: loss.torsion_weight,
-                impropers: loss.improper_weight,
-                pairs: loss.nonbonded_weight,
+                bonds: scale * loss.bonded_weight,
+                angles: scale * loss.angle_weight,
+                dihedrals: scale * loss.torsion_weight,
+                impropers: scale * loss.improper_weight,
+                pairs: scale * loss.nonbonded_weight,
                 elastic: loss.dist_weight,
             },
             morse: loss.morse_a,

@@ -20,6 +20,7 @@ pub mod model;
 pub mod page;
 pub mod perturb;
 pub mod pictures;
+pub mod python;
 pub mod reference;
 pub mod relax;
 pub mod run;

@@ -8,7 +8,8 @@ use super::perturb::bend;
 use crate::error::listed;
 use crate::io::structure::{self, Atom, Structure};
 use crate::protein::elements::{atomic_number, is_water};
-use crate::protein::martini::Beads;
+use crate::protein::martini::{Beads, ForceField, Topology};
+use crate::protein::minimise::{Point, Settings, descend};
 use crate::protein::secondary::{self, Backbone};
 use crate::protein::superpose::superpose;
 use crate::{Error, Result};
@@ -156,8 +157,10 @@ impl Reference {
             Stage::Residue => Reference::of(&structure, path)?,
             Stage::Beads => Reference::of_beads(&structure, path)?,
         };
-        if let Some(path) = &dataset.ref_cg_pdb_path {
-            reference.take_places(&Structure::read(path)?, path)?;
+        match &dataset.ref_cg_pdb_path {
+            Some(path) => reference.take_places(&Structure::read(path)?, path)?,
+            None if !config.parity => reference.settle()?,
+            None => {}
         }
         if structure.models.len() > 1 {
             reference.notes.push(format!("of {} models the first is used", structure.models.len()));
@@ -332,6 +335,22 @@ impl Reference {
         let places = &structure.models[0];
         let motion = superpose(places, &self.places).0;
         self.places = places.iter().map(|p| motion.apply(&Vector3::from(*p)).into()).collect();
+        Ok(())
+    }
+
+    /// Brings beads to rest near where they stand. A crystal's beads are far from what MARTINI takes for the least
+    /// energy; from there the first steps of training would relax them and forget the images.
+    fn settle(&mut self) -> Result<()> {
+        let Some(beads) = &self.beads else { return Ok(()) };
+        let mut field = ForceField::new(beads, Topology::new(beads));
+        let mut points: Vec<Point> = self.places.iter().map(|p| Point::from(*p)).collect();
+        // The reference's way: 750 kJ/mol/nm, first steps of 0.001 nm.
+        let settings = Settings { steps: 20_000, tolerance: 75.0, step: 0.01 };
+        descend(&mut field, &mut points, &settings, &mut |_, _, _| crate::interrupt::check())?;
+        let settled: Vec<[f64; 3]> = points.into_iter().map(Into::into).collect();
+        let (motion, moved) = superpose(&settled, &self.places);
+        self.places = settled.iter().map(|p| motion.apply(&Vector3::from(*p)).into()).collect();
+        self.notes.push(format!("the beads are brought to rest, {moved:.2} Å from where the model has them"));
         Ok(())
     }
 

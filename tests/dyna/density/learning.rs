@@ -47,7 +47,7 @@ fn ends(stack: &Stack, trainer: &Trainer) -> [[f64; 2]; 2] {
 fn maps_follow_their_latents() {
     let stack = Stack::new(300, 32, 4.0, 1.0, 0.5);
     true_latents(&stack);
-    for (loss, epochs, least, apart) in [(LossFn::Fmsf, 8, 0.9, 0.03), (LossFn::Rmsf, 4, 0.9, 0.015)] {
+    for (loss, epochs, least, apart) in [(LossFn::Fmsf, 8, 0.9, 0.03), (LossFn::Rmsf, 8, 0.9, 0.015)] {
         let out = tempfile::tempdir().expect("a folder");
         let mut config = config(&stack);
         config.loss.loss_fn = loss;
