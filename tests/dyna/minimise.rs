@@ -94,7 +94,7 @@ fn restraints() -> [(&'static str, Restraints); 4] {
 fn gradients_are_those_of_the_energies() {
     for (name, mut energy) in restraints() {
         let points = scattered(8);
-        let mut gradient = vec![Point::zeros(); 8];
+        let mut gradient = [Point::zeros(); 8];
         let value = energy.add(&points, &mut gradient);
         assert!(value > 0.1, "{name}: {value}, nothing to differentiate");
         let terms = energy.terms(&points);
@@ -103,7 +103,7 @@ fn gradients_are_those_of_the_energies() {
             let mut at = |shift: f64| {
                 let mut moved = points.clone();
                 moved[i][k] += shift;
-                energy.add(&moved, &mut vec![Point::zeros(); 8])
+                energy.add(&moved, &mut [Point::zeros(); 8])
             };
             let slope = (at(1e-5) - at(-1e-5)) / 2e-5;
             let found = gradient[i][k];
