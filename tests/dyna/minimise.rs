@@ -94,7 +94,7 @@ fn restraints() -> [(&'static str, Restraints); 4] {
 fn gradients_are_those_of_the_energies() {
     for (name, mut energy) in restraints() {
         let points = scattered(8);
-        let mut gradient = vec![Point::zeros(); 8];
+        let mut gradient = [Point::zeros(); 8];
         let value = energy.add(&points, &mut gradient);
         assert!(value > 0.1, "{name}: {value}, nothing to differentiate");
         let terms = energy.terms(&points);

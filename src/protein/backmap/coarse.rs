@@ -37,6 +37,8 @@ pub struct Coarse {
 /// Points of neighbours farther apart than this have a gap between them, Å.
 const GAP: f64 = 6.0;
 const NUCLEIC_GAP: f64 = 10.0;
+/// No two residues are nearer, Å.
+const COLLAPSED: f64 = 1.0;
 
 /// `ALA 12 A`, for messages.
 pub fn label(a: &Atom) -> String {
@@ -115,20 +117,28 @@ impl Coarse {
         Ok(coarse)
     }
 
-    /// Coordinates in nanometres, or of something that is no chain.
+    /// Refuses coordinates in nanometres, and what is no chain.
     fn scale(&self, structure: &Structure) -> Result<(), String> {
         for (m, model) in structure.models.iter().enumerate() {
-            let steps = self.residues.windows(2).filter(|w| w[1].follows && !w[1].nucleotide);
-            let mut lengths: Vec<f64> =
-                steps.map(|w| distance(&model[w[0].points.start], &model[w[1].points.start])).collect();
-            lengths.sort_unstable_by(f64::total_cmp);
-            let middle = lengths.get(lengths.len() / 2).copied().unwrap_or(3.8);
+            let pairs = self.residues.windows(2).filter(|w| w[1].follows && !w[1].nucleotide);
+            let mut steps: Vec<(f64, usize)> = pairs
+                .map(|w| {
+                    let (a, b) = (w[0].points.start, w[1].points.start);
+                    (distance(&model[a], &model[b]), b)
+                })
+                .collect();
+            steps.sort_by(|a, b| a.0.total_cmp(&b.0));
+            let middle = steps.get(steps.len() / 2).map_or(3.8, |step| step.0);
             if !(2.0..6.0).contains(&middle) {
                 return Err(format!(
                     "model {}: residues that follow one another are {middle:.2} Å apart, in proteins 3 to 4 Å; are the \
                      coordinates Å?",
                     m + 1
                 ));
+            }
+            if let Some((d, at)) = steps.first().filter(|step| step.0 < COLLAPSED) {
+                let who = label(&structure.atoms[*at]);
+                return Err(format!("model {}: {who} lies {d:.2} Å from the residue before it", m + 1));
             }
         }
         Ok(())

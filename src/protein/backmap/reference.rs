@@ -124,15 +124,14 @@ const SIDE_WEIGHT: f64 = 1.0;
 /// Points that carry what has none of its own.
 const CARRIERS: usize = 8;
 
-/// Points that move a residue, with their weights, and the one it stands on.
-type Movers = (Vec<(usize, f64)>, Option<usize>);
-
 /// How residues follow the coarse model.
 pub struct Reference {
     /// Where the reference has the points of the coarse model.
     places: Vec<Option<Point>>,
-    /// Of each residue of the molecule.
-    movers: Vec<Movers>,
+    /// For each residue of the molecule the points that move it, with their weights.
+    movers: Vec<Vec<(usize, f64)>>,
+    /// The point that it stands on.
+    stands_on: Vec<Option<usize>>,
 }
 
 impl Reference {
@@ -180,19 +179,19 @@ impl Reference {
             weights.sort_by_key(|(p, _)| *p);
             (weights, Some(main))
         });
-        let movers = movers.collect();
-        Reference { places, movers }
+        let (movers, stands_on) = movers.unzip();
+        Reference { places, movers, stands_on }
     }
 
     /// The motion that carries a residue of the reference to where the coarse model has it.
     pub fn motion(&self, residue: usize, coarse: &[Point]) -> Motion {
-        let (movers, main) = &self.movers[residue];
+        let movers = &self.movers[residue];
         let here = |p: usize| self.places[p].unwrap_or_default();
         let from: Vec<[f64; 3]> = movers.iter().map(|(p, _)| here(*p).into()).collect();
         let onto: Vec<[f64; 3]> = movers.iter().map(|(p, _)| coarse[*p].into()).collect();
         let (mut motion, _) = superpose_weighted(&from, &onto, |i| movers[i].1);
-        if let Some(main) = main {
-            motion.translation += coarse[*main] - motion.apply(&here(*main));
+        if let Some(main) = self.stands_on[residue] {
+            motion.translation += coarse[main] - motion.apply(&here(main));
         }
         motion
     }
