@@ -123,6 +123,12 @@ impl<T: FftNum> Hartley2<T> {
         }
     }
 
+    /// Centred Hartley transform [n, n] of `image`, unnormalised, into `out`; both hold an image.
+    pub fn transform(&self, image: &[T], out: &mut [T], scratch: &mut Scratch2<T>) {
+        self.half_spectrum(image, scratch);
+        self.write_hartley(scratch, out, self.n, T::one());
+    }
+
     /// Centred Hartley transform [n, n] in place, unnormalised.
     pub fn forward(&self, image: &mut [T], scratch: &mut Scratch2<T>) -> Result<()> {
         expect_len("Hartley transform of an image", image.len(), self.n * self.n)?;

@@ -10,6 +10,7 @@ mod pdb;
 
 use crate::error::{Error, Result};
 use std::collections::HashMap;
+use std::ops::Range;
 use std::path::Path;
 
 /// One atom, without its place.
@@ -93,6 +94,21 @@ impl Structure {
         }
         if kind(path) == Some(true) { cif::write(self, path) } else { pdb::write(self, path) }
     }
+}
+
+/// The atoms of each residue: runs of the same chain, number and name.
+pub fn residues(atoms: &[Atom]) -> Vec<Range<usize>> {
+    let mut found = vec![];
+    let mut begin = 0;
+    for end in 1..=atoms.len() {
+        let last = &atoms[end - 1];
+        let same = |next: &Atom| next.same_residue(last) && next.residue_name == last.residue_name;
+        if !atoms.get(end).is_some_and(same) {
+            found.push(begin..end);
+            begin = end;
+        }
+    }
+    found
 }
 
 /// Whether a file's name says mmCIF (true) or PDB (false).

@@ -4,9 +4,10 @@ use super::elements::is_hydrogen;
 use super::residue::{ATOMS, Atoms, RESIDUES, common_atom_name, letter_of_type, type_of_name};
 use super::superpose::{Motion, superpose};
 use crate::error::{Error, Result};
-use crate::io::structure::{Atom, Structure};
+use crate::io::structure::{self, Atom, Structure};
 use nalgebra::Vector3;
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::path::Path;
 
 /// A peptide bond longer than this is none, Å.
@@ -177,28 +178,15 @@ fn distance(a: &[f32; 3], b: &[f32; 3]) -> f32 {
 }
 
 /// Runs of atoms that are one residue with an amino acid's backbone.
-fn residues(atoms: &[Atom]) -> Vec<std::ops::Range<usize>> {
-    let mut found = Vec::new();
-    let mut begin = 0;
-    for i in 1..=atoms.len() {
-        let same = atoms.get(i).is_some_and(|next| {
-            let last = &atoms[i - 1];
-            (&next.chain, next.residue_number, next.insertion_code, &next.residue_name)
-                == (&last.chain, last.residue_number, last.insertion_code, &last.residue_name)
-        });
-        if same {
-            continue;
-        }
-        let run = &atoms[begin..i];
+fn residues(atoms: &[Atom]) -> Vec<Range<usize>> {
+    let belongs = |run: &Range<usize>| {
+        let run = &atoms[run.clone()];
         let has = |name: &str| run.iter().any(|atom| atom.name == name);
         // An amino acid without its backbone is one too: what it lacks will be said.
         let known = run.first().is_some_and(|a| type_of_name(&a.residue_name).is_some());
-        if known || has("N") && has("CA") && has("C") {
-            found.push(begin..i);
-        }
-        begin = i;
-    }
-    found
+        known || has("N") && has("CA") && has("C")
+    };
+    structure::residues(atoms).into_iter().filter(belongs).collect()
 }
 
 /// The heavy atoms of a chain as a structure: chain A, residues counted from 1, one model for each of the frames;

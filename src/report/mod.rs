@@ -12,6 +12,7 @@ mod layout;
 pub mod page;
 pub mod plots;
 mod raster;
+pub mod trace;
 pub mod volume;
 
 pub use figure::{Figure, Layer, Tint};

@@ -64,7 +64,8 @@ fn dense_projections_are_the_reference_s() {
 }
 
 fn projector(golden: &BTreeMap<String, Array>, apix: f64, tail: f32) -> Projector {
-    Projector { side: 64, apix, sigma: 2.0, tail, electrons: golden["adk_electrons"].to_f32() }
+    let electrons = golden["adk_electrons"].to_f32();
+    Projector { side: 64, apix, tail, widths: vec![2.0; electrons.len()], electrons }
 }
 
 #[test]

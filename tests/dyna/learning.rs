@@ -35,24 +35,24 @@ fn adenylate_kinase_moves() {
     assert!(score.bonds <= 0.15 && score.closest >= 3.5 && score.explained >= 0.8, "{score:?}");
 }
 
-/// In half a minute: few, clear and coarse particles, a small network.
+/// In half a minute: few and clear particles, a small network.
 #[test]
 fn motion_is_learned() {
-    let stack = Stack::new(400, 32, 4.0, 1.0, 0.5);
+    let stack = Stack::new(400, 64, 2.0, 1.0, 0.5);
     let mut config = stack.config();
     config.model.model_cfg.e_hidden_dim = vec![64, 32, 32, 32];
     config.model.model_cfg.z_dim = 8;
     config.model.model_cfg.latent_dim = 16;
     config.data_loader.train_batch_per_gpu = 40;
     config.optimizer.lr = 3e-3;
-    config.trainer.max_epochs = 60;
-    config.trainer.check_val_every_n_epoch = 60;
+    config.trainer.max_epochs = 40;
+    config.trainer.check_val_every_n_epoch = 40;
     let out = tempfile::tempdir().expect("a folder");
     let mut trainer = trainer(config, out.path());
     let begun = std::time::Instant::now();
     trainer.run(&mut Print).expect("training");
     let score = score(&trainer, &stack);
     println!("{score:?}, {:.0} s", begun.elapsed().as_secs_f64());
-    assert!(score.learned < 0.85 * score.still && score.explained > 0.6, "{score:?}");
-    assert!(score.bonds < 0.2, "{score:?}");
+    assert!(score.learned < 0.6 * score.still && score.explained > 0.8, "{score:?}");
+    assert!(score.bonds < 0.15 && score.closest > 3.5, "{score:?}");
 }

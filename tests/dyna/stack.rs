@@ -108,7 +108,7 @@ pub struct Score {
     pub still: f64,
     /// Root mean square change of CA-CA bonds, Å.
     pub bonds: f64,
-    /// Nearest two CA of any structure, Å.
+    /// Nearest two CA of any structure that are no neighbours, Å.
     pub closest: f64,
     /// Cross-validated share of the variance of the LID's angle that latents explain.
     pub explained: f64,
@@ -132,7 +132,8 @@ pub fn score(trainer: &Trainer, stack: &Stack) -> Score {
     let closest = |s: &Vec<[f64; 3]>| {
         let mut least = f64::INFINITY;
         for i in 0..s.len() {
-            for j in 0..i {
+            // The cis-proline 87 is 2.9 Å from its neighbour.
+            for j in 0..i - usize::from(i > 0 && reference.bonded(i - 1, i)) {
                 least = least.min(distance(&s[i], &s[j]));
             }
         }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
+use super::analyze::report;
 use crate::cli::progress::{Progress, note, quiet};
 use crate::device;
 use crate::error::{Error, Result};
@@ -12,6 +13,7 @@ use crate::io::atomic;
 use crate::systems::dyna::checkpoint::{EpochLosses, latest};
 use crate::systems::dyna::config::Config;
 use crate::systems::dyna::encoder::Kind;
+use crate::systems::dyna::run::Run;
 use crate::systems::dyna::train::{Trainer, Watch};
 
 /// Learn the motion of a docked model, one point a residue
@@ -234,7 +236,11 @@ pub fn run(args: Args) -> Result<()> {
         log.note(text)?;
     }
     trainer.run(&mut log)?;
-    println!("{}", trainer.last_folder().display());
+    drop(trainer);
+    let run = Run::open(&args.out, None, None, device::open(&args.device)?)?;
+    let findings = run.evaluator().find(&run.latents, run.config.analyze.cluster_k)?;
+    note(&format!("report: {}", report(&run, &findings, None, &run.folder)?.display()));
+    println!("{}", run.folder.display());
     Ok(())
 }
 
@@ -276,14 +282,13 @@ impl Watch for Log {
 
     fn end_epoch(&mut self, losses: &EpochLosses) -> Result<()> {
         self.bar = None;
+        let parts: Vec<String> =
+            losses.parts.iter().map(|(name, value)| format!("{name} {value:.5}")).collect();
         let text = format!(
-            "epoch {}: loss {:.5} (image {:.5}, bonds {:.5}, elastic {:.5}, clash {:.5}), {:.0} images/s",
+            "epoch {}: loss {:.5} ({}), {:.0} images/s",
             losses.epoch,
             losses.total,
-            losses.image,
-            losses.connected,
-            losses.elastic,
-            losses.clash,
+            parts.join(", "),
             losses.images_per_second
         );
         if !quiet() {

@@ -63,6 +63,63 @@ pub fn run_range(chain: &Chain, range: Range<usize>, reads: &[Raw], writes: &[Ra
     with_scratch(slots * BLOCK, |scratch| run_blocks(chain, range, reads, writes, result, scratch));
 }
 
+/// How a load goes through memory: neighbouring axes that it steps through as through one are one.
+struct Walk {
+    offset: isize,
+    /// (elements, step) of each axis, the last one fastest; at least one.
+    axes: Vec<(usize, isize)>,
+}
+
+impl Walk {
+    fn new(shape: &[usize], load: &Load) -> Walk {
+        let mut axes: Vec<(usize, isize)> = vec![];
+        for (&n, &step) in shape.iter().zip(&load.strides).filter(|(n, _)| **n != 1) {
+            match axes.last_mut() {
+                Some((count, before)) if *before == step * n as isize => {
+                    (*count, *before) = (*count * n, step)
+                }
+                _ => axes.push((n, step)),
+            }
+        }
+        if axes.is_empty() {
+            axes.push((1, 0));
+        }
+        Walk { offset: load.offset, axes }
+    }
+
+    /// Elements of the fastest axis, and what it steps by.
+    fn inner(&self) -> (usize, isize) {
+        self.axes[self.axes.len() - 1]
+    }
+
+    /// Whether all rows of the fastest axis are the same one.
+    fn repeats(&self) -> bool {
+        self.axes[..self.axes.len() - 1].iter().all(|(_, step)| *step == 0)
+    }
+
+    /// Where the row of element `start` begins, and how far along it the element is.
+    fn locate(&self, start: usize) -> (isize, usize) {
+        let (inner, _) = self.inner();
+        let (mut row, column) = (start / inner, start % inner);
+        let mut first = self.offset;
+        for &(n, step) in self.axes[..self.axes.len() - 1].iter().rev() {
+            first += (row % n) as isize * step;
+            row /= n;
+        }
+        (first, column)
+    }
+}
+
+/// What a load's block holds already.
+#[derive(Clone, Copy, PartialEq)]
+enum Held {
+    Nothing,
+    /// The element at this place, everywhere.
+    Element(isize),
+    /// Rows that repeat, from this column.
+    Repeating(usize),
+}
+
 fn run_blocks(
     chain: &Chain,
     range: Range<usize>,
@@ -76,22 +133,16 @@ fn run_blocks(
     let scratch = scratch.as_mut_ptr();
     let own = |slot: usize| unsafe { scratch.add(slot * BLOCK) };
     let mut pointers: Vec<*const f32> = (0..slots).map(|s| own(s).cast_const()).collect();
-    let direct: Vec<bool> = chain.loads.iter().map(|l| chain.is_direct(l)).collect();
     // What goes to one f32 buffer of the step's own is written straight into it.
     let target: Vec<Option<usize>> = (0..slots)
         .map(|slot| {
             let store = chain.stores.iter().find(|s| s.0 == slot)?;
             let raw = &writes[store.1];
-            (raw.dtype == DType::F32 && !raw.is_state).then_some(store.1)
+            (slot >= loads && raw.dtype == DType::F32 && !raw.is_state).then_some(store.1)
         })
         .collect();
-    // Loads that are used where they lie.
-    let is_pointer: Vec<bool> = (chain.loads.iter().zip(&direct))
-        .map(|(load, &direct)| match load.source {
-            Source::Read(r) => direct && reads[r].dtype == DType::F32,
-            Source::Immediate(_) | Source::Result => true,
-        })
-        .collect();
+    let mut walks: Vec<(Walk, Held)> =
+        chain.loads.iter().map(|load| (Walk::new(&chain.shape, load), Held::Nothing)).collect();
     for (slot, load) in chain.loads.iter().enumerate() {
         if let Source::Immediate(value) = load.source {
             unsafe { std::slice::from_raw_parts_mut(own(slot), BLOCK) }.fill(value);
@@ -108,16 +159,30 @@ fn run_blocks(
                         pointers[slot] = result[start - range.start..].as_ptr();
                     }
                 }
-                Source::Read(r) if is_pointer[slot] => {
-                    pointers[slot] = unsafe { reads[r].pointer.cast::<f32>().add(start) };
-                }
                 Source::Read(r) => {
-                    let into = match target[slot] {
-                        Some(w) => unsafe { writes[w].slice_mut(start, n) },
-                        None => unsafe { std::slice::from_raw_parts_mut(own(slot), n) },
+                    let (walk, held) = &mut walks[slot];
+                    let (inner, step) = walk.inner();
+                    let (first, column) = walk.locate(start);
+                    let at = first + column as isize * step;
+                    let within = column + n <= inner;
+                    if within && step == 1 && reads[r].dtype == DType::F32 {
+                        // Used where it lies.
+                        pointers[slot] = unsafe { reads[r].slice::<f32>() }[at as usize..][..n].as_ptr();
+                        *held = Held::Nothing;
+                        continue;
+                    }
+                    let holds = match within && step == 0 {
+                        true => Held::Element(at),
+                        false if walk.repeats() => Held::Repeating(column),
+                        false => Held::Nothing,
                     };
-                    pointers[slot] = into.as_ptr();
-                    fill(into, &chain.shape, load, start, reads[r]);
+                    pointers[slot] = own(slot);
+                    // The first block of a range is its longest.
+                    if holds == Held::Nothing || holds != *held {
+                        let into = unsafe { std::slice::from_raw_parts_mut(own(slot), n) };
+                        fill(into, walk, start, reads[r]);
+                    }
+                    *held = holds;
                 }
             }
         }
@@ -133,11 +198,7 @@ fn run_blocks(
             }
             sweep(step.row, &inputs[..step.arguments.len()], out);
         }
-        for &(slot, write) in &chain.stores {
-            let is_filled = slot >= loads || !is_pointer[slot];
-            if is_filled && target[slot] == Some(write) {
-                continue;
-            }
+        for &(slot, write) in chain.stores.iter().filter(|(slot, write)| target[*slot] != Some(*write)) {
             let values = unsafe { std::slice::from_raw_parts(pointers[slot], n) };
             store(values, writes[write], start);
         }
@@ -167,65 +228,45 @@ fn store(values: &[f32], raw: Raw, start: usize) {
     }
 }
 
-fn fill(into: &mut [f32], shape: &[usize], load: &Load, start: usize, raw: Raw) {
+fn fill(into: &mut [f32], walk: &Walk, start: usize, raw: Raw) {
     match raw.dtype {
-        DType::F32 => fill_from(into, shape, load, start, unsafe { raw.slice::<f32>() }, |v| v),
-        DType::F16 => fill_from(into, shape, load, start, unsafe { raw.slice::<f16>() }, f16::to_f32),
-        DType::BF16 => fill_from(into, shape, load, start, unsafe { raw.slice::<bf16>() }, bf16::to_f32),
-        DType::I32 => fill_from(into, shape, load, start, unsafe { raw.slice::<i32>() }, |v| v as f32),
+        DType::F32 => fill_from(into, walk, start, unsafe { raw.slice::<f32>() }, |v| v),
+        DType::F16 => fill_from(into, walk, start, unsafe { raw.slice::<f16>() }, f16::to_f32),
+        DType::BF16 => fill_from(into, walk, start, unsafe { raw.slice::<bf16>() }, bf16::to_f32),
+        DType::I32 => fill_from(into, walk, start, unsafe { raw.slice::<i32>() }, |v| v as f32),
     }
 }
 
-/// Elements `start ..` of the chain's shape, run by run along its last axis.
-fn fill_from<T: Copy>(
-    into: &mut [f32],
-    shape: &[usize],
-    load: &Load,
-    start: usize,
-    from: &[T],
-    convert: impl Fn(T) -> f32,
-) {
-    let Some((&inner, outer)) = shape.split_last() else {
-        into.fill(convert(from[load.offset as usize]));
-        return;
-    };
-    let step = load.strides[outer.len()];
-    let (mut column, mut row) = (start % inner, start / inner);
-    // Where along each outer axis, and which element that is.
-    let mut place = vec![0; outer.len()];
-    let mut first = load.offset;
-    for axis in (0..outer.len()).rev() {
-        place[axis] = row % outer[axis];
-        first += place[axis] as isize * load.strides[axis];
-        row /= outer[axis];
-    }
+/// Elements `start ..` of a walk, row by row.
+fn fill_from<T: Copy>(into: &mut [f32], walk: &Walk, start: usize, from: &[T], convert: impl Fn(T) -> f32) {
+    let (inner, step) = walk.inner();
+    let (rows, row_step) = walk.axes[..walk.axes.len() - 1].last().copied().unwrap_or((1, 0));
     let mut done = 0;
     while done < into.len() {
-        let at = first + column as isize * step;
-        let n = (inner - column).min(into.len() - done);
-        let run = &mut into[done..done + n];
-        match step {
-            0 => run.fill(convert(from[at as usize])),
-            1 => {
-                let source = &from[at as usize..at as usize + n];
-                run.iter_mut().zip(source).for_each(|(o, &v)| *o = convert(v));
-            }
-            _ => {
-                for (i, o) in run.iter_mut().enumerate() {
-                    *o = convert(from[(at + i as isize * step) as usize]);
+        let (mut first, mut column) = walk.locate(start + done);
+        // Rows up to the end of their axis follow each other at one distance.
+        for _ in (start + done) / inner % rows..rows {
+            let at = first + column as isize * step;
+            let n = (inner - column).min(into.len() - done);
+            let run = &mut into[done..done + n];
+            match step {
+                0 => run.fill(convert(from[at as usize])),
+                1 => {
+                    let source = &from[at as usize..at as usize + n];
+                    run.iter_mut().zip(source).for_each(|(o, &v)| *o = convert(v));
+                }
+                _ => {
+                    for (i, o) in run.iter_mut().enumerate() {
+                        *o = convert(from[(at + i as isize * step) as usize]);
+                    }
                 }
             }
-        }
-        done += n;
-        column = 0;
-        for axis in (0..outer.len()).rev() {
-            place[axis] += 1;
-            first += load.strides[axis];
-            if place[axis] < outer[axis] {
-                break;
+            done += n;
+            if done == into.len() {
+                return;
             }
-            first -= outer[axis] as isize * load.strides[axis];
-            place[axis] = 0;
+            first += row_step;
+            column = 0;
         }
     }
 }

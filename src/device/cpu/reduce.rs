@@ -6,6 +6,7 @@ use rayon::prelude::*;
 
 use super::{Call, Raw, chain, with_scratch};
 use crate::ops::reduce::{Reduce, Reduction};
+use crate::ops::vocabulary::single;
 use crate::plan::Chain;
 
 /// Elements summed in f32 lanes before they go to f64.
@@ -156,16 +157,38 @@ fn part_of_row(kind: Reduction, x: Values<'_>, row: Range<usize>) -> f64 {
     let end = row.end;
     row.step_by(PART).fold(start, |total, at| {
         x.part(at..end.min(at + PART), |part| {
-            let mut lanes = [start as f32; LANES];
-            let whole = part.chunks_exact(LANES);
-            let rest = whole.remainder();
-            for chunk in whole {
-                accumulate(kind, &mut lanes, chunk);
-            }
-            accumulate(kind, &mut lanes, rest);
-            lanes.iter().fold(total, |total, &lane| join(kind, total, lane as f64))
+            let value = match kind {
+                Reduction::Sum => fold(part, start as f32, |a, b| a + b),
+                Reduction::Max => fold(part, start as f32, |a, b| single::max(b, a)),
+            };
+            join(kind, total, value as f64)
         })
     })
+}
+
+/// All of `part` into one value, in lanes side by side.
+fn fold(part: &[f32], start: f32, join: impl Fn(f32, f32) -> f32) -> f32 {
+    let mut lanes = [start; LANES];
+    let mut add = |chunk: &[f32; LANES]| {
+        for i in 0..LANES {
+            lanes[i] = join(lanes[i], chunk[i]);
+        }
+    };
+    let (chunks, rest) = part.as_chunks::<LANES>();
+    chunks.iter().for_each(&mut add);
+    if !rest.is_empty() {
+        let mut last = [start; LANES];
+        last[..rest.len()].copy_from_slice(rest);
+        add(&last);
+    }
+    let mut count = LANES;
+    while count > 1 {
+        count /= 2;
+        for i in 0..count {
+            lanes[i] = join(lanes[i], lanes[i + count]);
+        }
+    }
+    lanes[0]
 }
 
 fn columns(kind: Reduction, x: &[f32], into: &mut [f32]) {
@@ -179,8 +202,6 @@ fn columns(kind: Reduction, x: &[f32], into: &mut [f32]) {
 fn accumulate(kind: Reduction, into: &mut [f32], x: &[f32]) {
     match kind {
         Reduction::Sum => into.iter_mut().zip(x).for_each(|(s, &v)| *s += v),
-        Reduction::Max => {
-            into.iter_mut().zip(x).for_each(|(s, &v)| *s = crate::ops::vocabulary::single::max(v, *s))
-        }
+        Reduction::Max => into.iter_mut().zip(x).for_each(|(s, &v)| *s = single::max(v, *s)),
     }
 }

@@ -27,20 +27,20 @@ pub struct Position {
 }
 
 /// Means over the steps of an epoch.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EpochLosses {
     pub epoch: usize,
     pub total: f64,
-    pub image: f64,
-    pub connected: f64,
-    pub elastic: f64,
-    pub clash: f64,
+    /// What the total is the weighted sum of, by name.
+    pub parts: Vec<(String, f64)>,
     pub images_per_second: f64,
 }
 
 pub struct Checkpoint {
     pub config: Config,
     pub position: Position,
+    /// Pixels along an axis of the images, and Å a pixel.
+    pub image: (usize, f64),
     tree: Value,
 }
 
@@ -70,18 +70,19 @@ pub fn save(
             }
         }
     }
-    let electrons = &network.projector.electrons;
-    let sigmas = vec![network.projector.sigma as f32; electrons.len()];
-    let numbers = |values: Vec<f32>| Ok::<_, Error>(Value::Array(Array::f32(&[values.len()], values)?));
+    let image = (network.projector.side, network.projector.apix);
+    let numbers =
+        |values: &[f32]| Ok::<_, Error>(Value::Array(Array::f32(&[values.len()], values.to_vec())?));
     let text =
         |value: serde_json::Result<String>| value.map(Value::str).map_err(|e| Error::usage(e.to_string()));
     let tree = vec![
         (Value::str("model"), Value::Dict(weights)),
-        (Value::str("gmm_sigmas"), numbers(sigmas)?),
-        (Value::str("gmm_amps"), numbers(electrons.clone())?),
+        (Value::str("gmm_sigmas"), numbers(&network.projector.widths)?),
+        (Value::str("gmm_amps"), numbers(&network.projector.electrons)?),
         (Value::str("adam"), Value::Dict(moments)),
         (Value::str("kinesome_config"), text(serde_json::to_string(config))?),
         (Value::str("kinesome_position"), text(serde_json::to_string(position))?),
+        (Value::str("kinesome_image"), text(serde_json::to_string(&image))?),
     ];
     torch::write(path, &Value::Dict(tree))
 }
@@ -91,7 +92,8 @@ impl Checkpoint {
         let tree = torch::read(path)?;
         let config = json(path, &tree, "kinesome_config")?;
         let position = json(path, &tree, "kinesome_position")?;
-        Ok(Checkpoint { config, position, tree })
+        let image = json(path, &tree, "kinesome_image")?;
+        Ok(Checkpoint { config, position, image, tree })
     }
 
     /// Puts weights and the optimiser's state into a store.
@@ -134,18 +136,25 @@ pub fn folder_name(position: &Position) -> String {
     format!("{:04}_{:07}", position.epoch, position.step)
 }
 
-/// The checkpoint of the most steps in a run's folder.
-pub fn latest(run: &Path) -> Option<PathBuf> {
+/// The checkpoints of a run's folder by the number of steps.
+pub fn steps(run: &Path) -> Vec<(u64, PathBuf)> {
     let steps = |name: &str| -> Option<u64> {
         let (epoch, step) = name.split_once('_')?;
         epoch.parse::<u64>().ok()?;
         step.parse().ok()
     };
-    let entries = std::fs::read_dir(run).ok()?.flatten();
+    let entries = std::fs::read_dir(run).into_iter().flatten().flatten();
     let found = entries.filter_map(|entry| {
         let step = steps(entry.file_name().to_str()?)?;
         let path = entry.path().join("ckpt.pt");
         path.is_file().then_some((step, path))
     });
-    found.max().map(|(_, path)| path)
+    let mut found: Vec<_> = found.collect();
+    found.sort();
+    found
+}
+
+/// The checkpoint of the most steps in a run's folder.
+pub fn latest(run: &Path) -> Option<PathBuf> {
+    steps(run).pop().map(|(_, path)| path)
 }

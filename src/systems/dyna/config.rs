@@ -58,9 +58,10 @@ pub struct Process {
     /// Finest detail that is compared, Å.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub low_pass_bandwidth: Option<f64>,
-    /// Width of a residue, Å.
-    pub sigma: f64,
-    /// What a pixel may lack of a residue's peak.
+    /// Width of every point, Å; 2 for residues where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sigma: Option<f64>,
+    /// What a pixel may lack of a point's peak.
     pub tail: f64,
 }
 
@@ -149,7 +150,7 @@ impl Default for Config {
 
 impl Default for Process {
     fn default() -> Self {
-        Process { down_side_shape: None, mask_rad: 1.0, low_pass_bandwidth: None, sigma: 2.0, tail: 1e-4 }
+        Process { down_side_shape: None, mask_rad: 1.0, low_pass_bandwidth: None, sigma: None, tail: 1e-4 }
     }
 }
 
@@ -244,7 +245,7 @@ impl Config {
         let loss = &self.loss;
         let positive = [
             ("optimizer.lr", self.optimizer.lr),
-            ("data_process.sigma", self.data_process.sigma),
+            ("data_process.sigma", self.data_process.sigma.unwrap_or(1.0)),
             ("data_process.mask_rad", self.data_process.mask_rad),
             ("loss.mask_rad_for_image_loss", loss.mask_rad_for_image_loss),
             ("data_process.low_pass_bandwidth", self.data_process.low_pass_bandwidth.unwrap_or(1.0)),
@@ -307,7 +308,6 @@ impl Config {
 
     pub fn weights(&self) -> Weights {
         Weights {
-            image: self.loss.gmm_cryoem_weight,
             connected: self.loss.connect_weight,
             elastic: self.loss.dist_weight,
             clash: self.loss.clash_weight,

@@ -23,7 +23,8 @@ impl Decoder {
         Decoder { edges: Edges::new(&graph.neighbours), graph, width }
     }
 
-    pub fn residues(&self) -> usize {
+    /// Points that move.
+    pub fn points(&self) -> usize {
         self.graph.block_of.len()
     }
 
@@ -31,7 +32,7 @@ impl Decoder {
     #[track_caller]
     pub fn record<'t>(&self, z: Var<'t>) -> Var<'t> {
         let tape = z.tape();
-        let (n, batch, c) = (self.residues(), z.dim(0), self.width);
+        let (n, batch, c) = (self.points(), z.dim(0), self.width);
         tape.scope("decoder", || {
             let all = linear("mapping_mlp", z, n * c);
             let mut h = all.reshape(&[batch, n, c]).permute(&[1, 0, 2]);
@@ -81,7 +82,7 @@ impl Decoder {
                         + first.shared(vectors(&graph.link_vectors, 1.0), 2 * c);
                     linear("2", (y + first.bias).elu(), c)
                 });
-                sum = sum + mean_by(others * pick(m, &from), &to, self.residues());
+                sum = sum + mean_by(others * pick(m, &from), &to, self.points());
             }
             tape.scope("fuse", || linear("2", linear("0", sum, c).elu(), c))
         })

@@ -8,16 +8,20 @@ use super::reference::Reference;
 use crate::io::atomic;
 use crate::io::npy::{self, Array};
 use crate::plan::{Options, Step, Store};
-use crate::stats::kmeans::kmeans;
+use crate::stats::kmeans::{KMeans, kmeans};
 use crate::stats::matrix::{Matrix, squared_distance};
 use crate::stats::pca::Pca;
+use crate::stats::rank::percentiles;
 use crate::tape::Tape;
 use crate::tensor::Tensor;
 use crate::{Error, Result, interrupt};
 
-/// Structures along an axis.
+/// Structures along an axis, and the percentiles between which they stand.
 const STOPS: usize = 10;
+const LIMITS: [f64; 2] = [5.0, 95.0];
 const AXES: usize = 3;
+/// Structures that tell how much residues move.
+const SPREAD: usize = 1000;
 /// Rounds of k-means.
 const ROUNDS: usize = 100;
 
@@ -64,7 +68,7 @@ impl Evaluator<'_> {
             filled.resize(size * z, 0.0);
             step.run(&[("z", &Tensor::f32(&[size, z], filled))])?;
             let values = step.fetch("places")?.to_f32();
-            let each = self.network.decoder.residues() * 3;
+            let each = self.network.decoder.points() * 3;
             structures.extend(
                 values.chunks(each).take(chunk.len() / z).map(|structure| {
                     structure.chunks(3).map(|p| [p[0], p[1], p[2]].map(f64::from)).collect()
@@ -74,53 +78,119 @@ impl Evaluator<'_> {
         Ok(structures)
     }
 
-    /// `z.npy`, `pred.pdb` (centres of clusters) and `pca-1.pdb` and so on (along the axes of most variance) in a
-    /// folder. All structures are those of real particles.
-    pub fn write(
-        &self,
-        folder: &Path,
-        reference: &Reference,
-        latents: &[f32],
-        clusters: usize,
-    ) -> Result<()> {
-        let z = self.network.encoder.z;
-        let n = latents.len() / z;
-        atomic::folder(folder)?;
-        npy::write_npy(&folder.join("z.npy"), &Array::f32(&[n, z], latents.to_vec())?)?;
-        let matrix = Matrix::new(latents, z)?;
-        let write = |name: &str, rows: &[f32]| -> Result<()> {
-            reference.structure(&self.structures(rows)?).write(&folder.join(name))
+    /// What particles `indices` are compared with, and what the network thinks they are: images `[n, D D]` each.
+    pub fn images(&self, particles: &Particles, indices: &[usize]) -> Result<[Vec<f32>; 2]> {
+        let size = indices.len();
+        let tape = Tape::new();
+        let inputs = self.network.inputs(&tape, size, None);
+        let z = self.network.encoder.record(inputs.images, None, None);
+        let predicted = self.network.predicted(&inputs, z);
+        let mut step = Step::new(self.store, &tape, &[("predicted", predicted)], Options::default())?;
+        let batch = particles.batch(indices, size)?;
+        step.run(&batch.feeds())?;
+        Ok([batch.targets.to_f32(), step.fetch("predicted")?.to_f32()])
+    }
+
+    /// Clusters, axes and motion of latents `[n, z]`.
+    pub fn find(&self, latents: &[f32], clusters: usize) -> Result<Findings> {
+        let z = Matrix::new(latents, self.network.encoder.z)?;
+        let clusters = kmeans(z, clusters.min(z.rows()), ROUNDS, 0)?;
+        let pca = (z.rows() > 1).then(|| Pca::fit(z, z.cols())).transpose()?;
+        let scores = pca.as_ref().map_or(Ok(vec![]), |pca| pca.transform(z))?;
+        let series = |particles: Vec<usize>| {
+            let structures = self.structures(&rows(z, &particles))?;
+            Ok(Series { particles, structures })
         };
-        let centres = kmeans(matrix, clusters.min(n), ROUNDS, 0)?.centers;
-        write("pred.pdb", &centres)?;
-        if n > 1 {
-            for (axis, rows) in along_axes(matrix)?.iter().enumerate() {
-                write(&format!("pca-{}.pdb", axis + 1), rows)?;
-            }
+        let along = pca.as_ref().map_or(Ok(vec![]), |pca| along_axes(z, pca, &scores))?;
+        let axes = along.into_iter().map(series).collect::<Result<Vec<_>>>()?;
+        let centres = series(clusters.center_indices.clone())?;
+        let spread: Vec<usize> = (0..z.rows()).step_by(z.rows().div_ceil(SPREAD).max(1)).collect();
+        let rmsf = fluctuation(&self.structures(&rows(z, &spread))?);
+        Ok(Findings {
+            width: z.cols(),
+            latents: latents.to_vec(),
+            pca,
+            scores,
+            clusters,
+            centres,
+            axes,
+            rmsf,
+        })
+    }
+}
+
+/// Structures of some particles.
+pub struct Series {
+    pub particles: Vec<usize>,
+    pub structures: Vec<Vec<[f64; 3]>>,
+}
+
+/// What is in the latents of a stack. All structures are those of real particles.
+pub struct Findings {
+    pub width: usize,
+    /// `[n, width]`
+    pub latents: Vec<f32>,
+    /// None of a single particle.
+    pub pca: Option<Pca>,
+    /// `[n, components]`
+    pub scores: Vec<f32>,
+    pub clusters: KMeans,
+    pub centres: Series,
+    /// Along the axes of most variance, from the 5th to the 95th percentile.
+    pub axes: Vec<Series>,
+    /// Root mean square fluctuation of each residue over the particles, without superposition, Å.
+    pub rmsf: Vec<f64>,
+}
+
+impl Findings {
+    /// Scores of all particles along a component, from 0.
+    pub fn component(&self, k: usize) -> Vec<f64> {
+        let kept = self.pca.as_ref().map_or(1, Pca::len);
+        self.scores.iter().skip(k).step_by(kept.max(1)).map(|&v| f64::from(v)).collect()
+    }
+
+    /// `z.npy`, `pred.pdb` (centres of clusters) and `pca-1.pdb` and so on in a folder.
+    pub fn write(&self, folder: &Path, reference: &Reference) -> Result<()> {
+        atomic::folder(folder)?;
+        let n = self.latents.len() / self.width;
+        npy::write_npy(&folder.join("z.npy"), &Array::f32(&[n, self.width], self.latents.clone())?)?;
+        reference.structure(&self.centres.structures).write(&folder.join("pred.pdb"))?;
+        for (axis, series) in self.axes.iter().enumerate() {
+            reference.structure(&series.structures).write(&folder.join(format!("pca-{}.pdb", axis + 1)))?;
         }
         Ok(())
     }
 }
 
-/// Latents of particles along the axes of most variance, from the 5th to the 95th percentile, `[10, z]` each.
-pub fn along_axes(z: Matrix) -> Result<Vec<Vec<f32>>> {
-    let rows = |along: Vec<usize>| along.into_iter().flat_map(|i| z.row(i)).copied().collect();
-    Ok(particles_along_axes(z)?.into_iter().map(rows).collect())
+fn rows(z: Matrix, particles: &[usize]) -> Vec<f32> {
+    particles.iter().flat_map(|&i| z.row(i)).copied().collect()
 }
 
-/// The numbers of these particles.
-pub fn particles_along_axes(z: Matrix) -> Result<Vec<Vec<usize>>> {
-    let pca = Pca::fit(z, z.cols())?;
+/// Root mean square fluctuation of each point about its mean over structures, Å.
+pub fn fluctuation(structures: &[Vec<[f64; 3]>]) -> Vec<f64> {
+    let count = structures.len().max(1) as f64;
+    let points = structures.first().map_or(0, Vec::len);
+    (0..points)
+        .map(|i| {
+            let variance = |k: usize| {
+                let mean = structures.iter().map(|s| s[i][k]).sum::<f64>() / count;
+                structures.iter().map(|s| (s[i][k] - mean).powi(2)).sum::<f64>() / count
+            };
+            (variance(0) + variance(1) + variance(2)).sqrt()
+        })
+        .collect()
+}
+
+/// Particles along the axes of most variance, from the 5th to the 95th percentile.
+pub fn along_axes(z: Matrix, pca: &Pca, scores: &[f32]) -> Result<Vec<Vec<usize>>> {
     let kept = pca.len();
-    let scores = pca.transform(z)?;
     (0..kept.min(AXES))
         .map(|axis| {
-            let mut along: Vec<f32> = scores.iter().skip(axis).step_by(kept).copied().collect();
-            along.sort_unstable_by(f32::total_cmp);
-            let (low, high) = (percentile(&along, 0.05), percentile(&along, 0.95));
+            let along: Vec<f64> = scores.iter().skip(axis).step_by(kept).map(|&v| f64::from(v)).collect();
+            let ends = percentiles(&along, &LIMITS);
             let mut stops = vec![0.0; STOPS * kept];
             for (i, stop) in stops.chunks_mut(kept).enumerate() {
-                stop[axis] = low + (high - low) * i as f32 / (STOPS - 1) as f32;
+                stop[axis] = (ends[0] + (ends[1] - ends[0]) * i as f64 / (STOPS - 1) as f64) as f32;
             }
             let points = pca.inverse_transform(Matrix::new(&stops, kept)?)?;
             Ok(points.chunks(z.cols()).map(|point| nearest(z, point)).collect())
@@ -128,21 +198,7 @@ pub fn particles_along_axes(z: Matrix) -> Result<Vec<Vec<usize>>> {
         .collect()
 }
 
-/// Of sorted values, between the two nearest ranks.
-fn percentile(sorted: &[f32], share: f64) -> f32 {
-    let place = share * (sorted.len() - 1) as f64;
-    let (low, part) = (place.floor() as usize, place.fract() as f32);
-    let high = (low + 1).min(sorted.len() - 1);
-    sorted[low] + part * (sorted[high] - sorted[low])
-}
-
 fn nearest(z: Matrix, point: &[f32]) -> usize {
-    let mut best = (0, f32::INFINITY);
-    for i in 0..z.rows() {
-        let there = squared_distance(z.row(i), point);
-        if there < best.1 {
-            best = (i, there);
-        }
-    }
-    best.0
+    let away = |i: &usize| squared_distance(z.row(*i), point);
+    (0..z.rows()).min_by(|a, b| away(a).total_cmp(&away(b))).unwrap_or(0)
 }

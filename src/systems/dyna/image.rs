@@ -6,18 +6,18 @@ use crate::ops::splat::Splat;
 use crate::tape::Var;
 use crate::tensor::Tensor;
 
-/// Images of atoms of one width.
+/// Images of points as Gaussians.
 #[derive(Clone, Debug)]
 pub struct Projector {
     pub side: usize,
     /// Å.
     pub apix: f64,
-    /// Width of an atom, Å.
-    pub sigma: f64,
-    /// What a pixel may lack of an atom's peak.
+    /// What a pixel may lack of a point's peak.
     pub tail: f32,
     /// Of each point.
     pub electrons: Vec<f32>,
+    /// Of each point, Å.
+    pub widths: Vec<f32>,
 }
 
 impl Projector {
@@ -32,9 +32,9 @@ impl Projector {
             places.slice(1, axis, 1) * column
         };
         let seen = (along(0) + along(1) + along(2)).scale(1.0 / self.apix as f32);
-        let width = (self.sigma / self.apix) as f32;
+        let widths = self.widths.iter().map(|width| width / self.apix as f32).collect();
         let numbers = |values: Vec<f32>| tape.constant(Tensor::f32(&[count], values));
-        let inputs = [seen.permute(&[2, 0, 1]), numbers(self.electrons.clone()), numbers(vec![width; count])];
+        let inputs = [seen.permute(&[2, 0, 1]), numbers(self.electrons.clone()), numbers(widths)];
         tape.special(Splat::image(self.side, self.tail), &inputs)
     }
 }

@@ -7,26 +7,26 @@ use crate::ops::sort::Sort;
 use crate::tape::{Tape, Var};
 use crate::tensor::Tensor;
 
-/// Factors of the parts of a loss.
+/// Factors of what holds residues.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Weights {
-    pub image: f32,
     pub connected: f32,
     pub elastic: f32,
     pub clash: f32,
 }
 
-impl Default for Weights {
-    fn default() -> Self {
-        Weights { image: 1.0, connected: 1.0, elastic: 1.0, clash: 1.0 }
-    }
+/// A part of a loss.
+#[derive(Clone, Copy)]
+pub struct Part<'t> {
+    pub name: &'static str,
+    pub weight: f32,
+    pub value: Var<'t>,
 }
 
-#[derive(Clone, Copy)]
-pub struct Structural<'t> {
-    pub connected: Var<'t>,
-    pub elastic: Var<'t>,
-    pub clash: Var<'t>,
+/// What holds the structures of a stage.
+pub trait Structural: Send + Sync {
+    /// Of places `[N, 3, B]`.
+    fn parts<'t>(&self, places: Var<'t>) -> Vec<Part<'t>>;
 }
 
 /// Distances `[P, B]` of pairs.
@@ -110,11 +110,24 @@ pub fn clash<'t>(places: Var<'t>, pairs: &Pairs, least: f64) -> Var<'t> {
     sum / near.sum_all().maximum(tape.scalar(1.0))
 }
 
-/// All structure losses of places `[N, 3, B]`.
-pub fn structural<'t>(places: Var<'t>, springs: &Springs, keep: f64, least: f64) -> Structural<'t> {
-    Structural {
-        connected: connected(places, &springs.connected),
-        elastic: elastic(places, &springs.chains, &springs.between, keep),
-        clash: clash(places, &springs.clashing, least),
+/// What holds residues.
+pub struct Residues {
+    pub springs: Springs,
+    pub weights: Weights,
+    /// Share of the elastic network that holds.
+    pub keep: f64,
+    /// No two residues are to come nearer, Å.
+    pub least: f64,
+}
+
+impl Structural for Residues {
+    fn parts<'t>(&self, places: Var<'t>) -> Vec<Part<'t>> {
+        let (springs, w) = (&self.springs, &self.weights);
+        let elastic = elastic(places, &springs.chains, &springs.between, self.keep);
+        vec![
+            Part { name: "bonds", weight: w.connected, value: connected(places, &springs.connected) },
+            Part { name: "elastic", weight: w.elastic, value: elastic },
+            Part { name: "clash", weight: w.clash, value: clash(places, &springs.clashing, self.least) },
+        ]
     }
 }

@@ -15,5 +15,8 @@ pub mod graph;
 pub mod image;
 pub mod losses;
 pub mod model;
+pub mod page;
+pub mod pictures;
 pub mod reference;
+pub mod run;
 pub mod train;

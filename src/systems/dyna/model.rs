@@ -5,7 +5,7 @@ use super::decoder::Decoder;
 use super::encoder::{Encoder, Kind};
 use super::graph::{Graph, Springs, blocks};
 use super::image::{Projector, disagreement, filter};
-use super::losses::{self, Weights};
+use super::losses::{Part, Residues, Structural};
 use super::reference::Reference;
 use crate::Result;
 use crate::nn::graph::pick;
@@ -20,12 +20,9 @@ pub struct Network {
     pub encoder: Encoder,
     pub decoder: Decoder,
     pub projector: Projector,
-    springs: Springs,
-    weights: Weights,
-    keep: f64,
-    /// Å.
-    least: f64,
-    /// The reference's residues, then what they carry, Å.
+    structural: Box<dyn Structural>,
+    image_weight: f32,
+    /// The reference's points, then what they carry, Å.
     places: Vec<[f64; 3]>,
     carriers: Vec<usize>,
     mask: Vec<f32>,
@@ -46,27 +43,17 @@ pub struct Inputs<'t> {
     pub rotations: Var<'t>,
 }
 
-#[derive(Clone, Copy)]
+/// The loss of a batch, and what it is the weighted sum of.
 pub struct Losses<'t> {
     pub total: Var<'t>,
-    pub image: Var<'t>,
-    pub connected: Var<'t>,
-    pub elastic: Var<'t>,
-    pub clash: Var<'t>,
+    pub parts: Vec<Part<'t>>,
 }
 
 impl<'t> Losses<'t> {
-    pub const NAMES: [&'static str; 5] = ["total", "image", "connected", "elastic", "clash"];
-
-    pub fn named(&self) -> [(&'static str, Var<'t>); 5] {
-        let [total, image, connected, elastic, clash] = Self::NAMES;
-        [
-            (total, self.total),
-            (image, self.image),
-            (connected, self.connected),
-            (elastic, self.elastic),
-            (clash, self.clash),
-        ]
+    /// The total, then its parts.
+    pub fn named(&self) -> Vec<(&'static str, Var<'t>)> {
+        let parts = self.parts.iter().map(|part| (part.name, part.value));
+        std::iter::once(("total", self.total)).chain(parts).collect()
     }
 }
 
@@ -83,6 +70,7 @@ impl Network {
         encoder.check()?;
         let graph = Graph::new(&reference.places, &reference.chains, blocks(reference), config.knn_num);
         let width = config.model.model_cfg.latent_dim;
+        let sigma = config.data_process.sigma;
         Ok(Network {
             frozen_attention: config.parity && encoder.kind == Kind::Attention,
             encoder,
@@ -90,21 +78,25 @@ impl Network {
             projector: Projector {
                 side,
                 apix,
-                sigma: config.data_process.sigma,
                 tail: config.data_process.tail as f32,
-                electrons: reference.points().map(|(_, electrons)| electrons as f32).collect(),
+                electrons: reference.scatterers().map(|s| s.electrons as f32).collect(),
+                widths: reference.scatterers().map(|s| sigma.unwrap_or(s.width) as f32).collect(),
             },
-            springs: Springs::new(reference, &config.cutoffs()),
-            weights: config.weights(),
-            keep: config.loss.dist_keep_ratio,
-            least: config.loss.clash_min_cutoff,
-            places: reference.points().map(|(place, _)| place).collect(),
+            structural: Box::new(Residues {
+                springs: Springs::new(reference, &config.cutoffs()),
+                weights: config.weights(),
+                keep: config.loss.dist_keep_ratio,
+                least: config.loss.clash_min_cutoff,
+            }),
+            image_weight: config.loss.gmm_cryoem_weight,
+            places: reference.scatterers().map(|s| s.place).collect(),
             carriers: reference.carried.iter().map(|c| c.by).collect(),
             mask: mask.to_vec(),
         })
     }
 
-    fn residues(&self) -> usize {
+    /// Points that move.
+    fn points(&self) -> usize {
         self.places.len() - self.carriers.len()
     }
 
@@ -117,18 +109,18 @@ impl Network {
         tape.constant(Tensor::f32(&[places.len(), 3, 1], flat))
     }
 
-    /// Residues shifted by `[N, B, 3]`: their places `[N, 3, B]`.
-    pub fn residue_places<'t>(&self, shifts: Var<'t>) -> Var<'t> {
-        shifts.permute(&[0, 2, 1]) + Self::constant(shifts.tape(), &self.places[..self.residues()])
+    /// Points shifted by `[N, B, 3]`: their places `[N, 3, B]`.
+    fn shifted<'t>(&self, shifts: Var<'t>) -> Var<'t> {
+        shifts.permute(&[0, 2, 1]) + Self::constant(shifts.tape(), &self.places[..self.points()])
     }
 
-    /// Places of all that scatters, with what residues carry.
-    fn scatterers<'t>(&self, shifts: Var<'t>, residues: Var<'t>) -> Var<'t> {
+    /// Places of all that scatters, with what points carry.
+    fn scatterers<'t>(&self, shifts: Var<'t>, places: Var<'t>) -> Var<'t> {
         if self.carriers.is_empty() {
-            return residues;
+            return places;
         }
-        let carried = Self::constant(shifts.tape(), &self.places[self.residues()..]);
-        Var::concat(&[residues, pick(shifts, &self.carriers).permute(&[0, 2, 1]) + carried], 0)
+        let carried = Self::constant(shifts.tape(), &self.places[self.points()..]);
+        Var::concat(&[places, pick(shifts, &self.carriers).permute(&[0, 2, 1]) + carried], 0)
     }
 
     /// A batch that is fed, or picked by `index` `[B]` from the `resident` images of a stack.
@@ -168,18 +160,22 @@ impl Network {
         -self.disagreement(inputs, places)
     }
 
+    /// What the microscope would see `[B, D, D]` of the structures of latents `[B, z]`.
+    pub fn predicted<'t>(&self, inputs: &Inputs<'t>, z: Var<'t>) -> Var<'t> {
+        let shifts = self.decoder.record(z);
+        let scatterers = self.scatterers(shifts, self.shifted(shifts));
+        filter(self.projector.project(scatterers, inputs.rotations), inputs.filters)
+    }
+
     /// The losses of latents `[B, z]`.
     pub fn losses<'t>(&self, inputs: &Inputs<'t>, z: Var<'t>) -> Losses<'t> {
         let shifts = self.decoder.record(z);
-        let places = self.residue_places(shifts);
+        let places = self.shifted(shifts);
         let image = self.disagreement(inputs, self.scatterers(shifts, places)).mean_all();
-        let held = losses::structural(places, &self.springs, self.keep, self.least);
-        let w = &self.weights;
-        let total = image.scale(w.image)
-            + held.connected.scale(w.connected)
-            + held.elastic.scale(w.elastic)
-            + held.clash.scale(w.clash);
-        Losses { total, image, connected: held.connected, elastic: held.elastic, clash: held.clash }
+        let mut parts = vec![Part { name: "image", weight: self.image_weight, value: image }];
+        parts.extend(self.structural.parts(places));
+        let total = parts.iter().map(|part| part.value.scale(part.weight)).reduce(|a, b| a + b);
+        Losses { total: total.unwrap_or(image), parts }
     }
 
     /// A step of training on a batch; `key` draws what dropout leaves out.
@@ -227,10 +223,10 @@ impl Network {
         self.encoder.record(images, Some(tape.input("present", &[batch], DType::F32)), None)
     }
 
-    /// Residues' places `[B, N, 3]` of the input `z` `[B, z]`.
+    /// The points' places `[B, N, 3]` of the input `z` `[B, z]`.
     pub fn decoding<'t>(&self, tape: &'t Tape, batch: usize) -> Var<'t> {
         let z = tape.input("z", &[batch, self.encoder.z], DType::F32);
-        self.residue_places(self.decoder.record(z)).permute(&[2, 0, 1])
+        self.shifted(self.decoder.record(z)).permute(&[2, 0, 1])
     }
 
     /// Declares every parameter.

@@ -3,10 +3,13 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use crate::io::structure::{Atom, Structure};
+use crate::io::structure::{self, Atom, Structure};
 use crate::protein::elements::{atomic_number, is_water};
 use crate::protein::secondary::{self, Backbone};
 use crate::{Error, Result};
+
+/// How wide a residue looks, Å.
+const WIDTH: f64 = 2.0;
 
 /// Where the origin of a structure's coordinates stands in its images.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,6 +45,14 @@ pub struct Carried {
     pub by: usize,
 }
 
+/// Electrons of one place in an image.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Scatterer {
+    pub place: [f64; 3],
+    pub electrons: f64,
+    pub width: f64,
+}
+
 #[derive(Clone, Debug)]
 pub struct Reference {
     /// The CA of each residue, C1' of nucleotides.
@@ -50,6 +61,8 @@ pub struct Reference {
     pub places: Vec<[f64; 3]>,
     /// Of all atoms of a residue that the file has.
     pub electrons: Vec<f64>,
+    /// How wide each point looks, Å.
+    pub widths: Vec<f64>,
     /// Number of the chain of each residue.
     pub chains: Vec<usize>,
     pub nucleic: Vec<bool>,
@@ -109,22 +122,11 @@ impl Residue<'_> {
     }
 }
 
-fn residues(structure: &Structure) -> Vec<Residue<'_>> {
-    let mut found = vec![];
-    let mut begin = 0;
-    let atoms = &structure.atoms;
-    for i in 1..=atoms.len() {
-        let same = atoms.get(i).is_some_and(|next| {
-            let last = &atoms[i - 1];
-            (&next.chain, next.residue_number, next.insertion_code, &next.residue_name)
-                == (&last.chain, last.residue_number, last.insertion_code, &last.residue_name)
-        });
-        if !same {
-            found.push(Residue { atoms: &atoms[begin..i], places: &structure.models[0][begin..i] });
-            begin = i;
-        }
-    }
-    found
+fn residues(structure: &Structure) -> impl Iterator<Item = Residue<'_>> {
+    let places = &structure.models[0];
+    structure::residues(&structure.atoms)
+        .into_iter()
+        .map(|run| Residue { atoms: &structure.atoms[run.clone()], places: &places[run] })
 }
 
 fn distance(a: &[f64; 3], b: &[f64; 3]) -> f64 {
@@ -155,6 +157,7 @@ impl Reference {
             atoms: vec![],
             places: vec![],
             electrons: vec![],
+            widths: vec![],
             chains: vec![],
             nucleic: vec![],
             codes: vec![],
@@ -185,6 +188,7 @@ impl Reference {
             whole.atoms.push(Atom { hetero: false, ..residue.atoms[point].clone() });
             whole.places.push(residue.places[point]);
             whole.electrons.push(residue.electrons());
+            whole.widths.push(WIDTH);
             whole.chains.push(chain);
             whole.nucleic.push(residue.is_nucleotide());
         }
@@ -259,15 +263,20 @@ impl Reference {
             && distance(&self.places[a], &self.places[b]) < longest
     }
 
-    /// Places and electrons of all that scatters: residues, then what they carry.
-    pub fn points(&self) -> impl Iterator<Item = ([f64; 3], f64)> + '_ {
-        let residues = self.places.iter().copied().zip(self.electrons.iter().copied());
-        residues.chain(self.carried.iter().map(|c| (c.place, c.electrons)))
+    /// All that scatters: the points that move, then what they carry.
+    pub fn scatterers(&self) -> impl Iterator<Item = Scatterer> + '_ {
+        let moving = (0..self.len()).map(|i| Scatterer {
+            place: self.places[i],
+            electrons: self.electrons[i],
+            width: self.widths[i],
+        });
+        let carried = |c: &Carried| Scatterer { place: c.place, electrons: c.electrons, width: WIDTH };
+        moving.chain(self.carried.iter().map(carried))
     }
 
     fn centroid(&self) -> [f64; 3] {
-        let total: f64 = self.points().map(|(_, e)| e).sum();
-        [0, 1, 2].map(|k| self.points().map(|(p, e)| p[k] * e).sum::<f64>() / total.max(1.0))
+        let total: f64 = self.scatterers().map(|s| s.electrons).sum();
+        [0, 1, 2].map(|k| self.scatterers().map(|s| s.place[k] * s.electrons).sum::<f64>() / total.max(1.0))
     }
 
     /// Moves the middle of the box to the origin and says what was found.
@@ -296,7 +305,7 @@ impl Reference {
             (0..3).for_each(|k| place[k] -= offset[k]);
         }
         let away = distance(&self.centroid(), &[0.0; 3]);
-        let radius = self.points().map(|(p, _)| distance(&p, &[0.0; 3])).fold(0.0, f64::max);
+        let radius = self.scatterers().map(|s| distance(&s.place, &[0.0; 3])).fold(0.0, f64::max);
         if radius > 0.5 * box_length * 3f64.sqrt() || away > 0.25 * box_length {
             return Err(Error::malformed(
                 path,

@@ -8,7 +8,8 @@ use super::checkpoint::{self, Checkpoint, EpochLosses, Position};
 use super::config::Config;
 use super::data::Particles;
 use super::evaluate::Evaluator;
-use super::model::{Losses, Network, RESIDENT};
+use super::model::{Network, RESIDENT};
+use super::pictures;
 use super::reference::{Origin, Reference};
 use crate::device::Device;
 use crate::plan::{Options, Program, Step, Store};
@@ -283,18 +284,19 @@ impl Trainer {
         }
         let tape = Tape::new();
         let losses = self.network.training_step(&tape, self.batch(), resident, &self.adam);
-        let mut step = Step::new(&self.store, &tape, &losses.named(), self.options())?;
+        let named = losses.named();
+        let mut step = Step::new(&self.store, &tape, &named, self.options())?;
         let epochs = self.config.trainer.max_epochs;
         while self.position.epoch < epochs {
             let epoch = self.position.epoch + 1;
             let images = self.steps_of_an_epoch() * self.batch();
             watch.begin_epoch(epoch, epochs, images)?;
             let started = Instant::now();
-            let mut sums = [0.0; 5];
+            let mut sums = vec![0.0; named.len()];
             let mut done = 0;
             let last = self.epoch(epoch as u64, self.position.step, resident.is_some(), |at, feeds| {
                 step.run(feeds)?;
-                for (sum, name) in sums.iter_mut().zip(Losses::NAMES) {
+                for (sum, (name, _)) in sums.iter_mut().zip(&named) {
                     *sum += f64::from(step.number(name)?);
                 }
                 if !sums[0].is_finite() {
@@ -306,13 +308,18 @@ impl Trainer {
                 watch.images(done)?;
                 Ok(true)
             })?;
-            let [total, image, connected, elastic, clash] = sums.map(|s| s / self.steps_of_an_epoch() as f64);
+            let means = named
+                .iter()
+                .zip(&sums)
+                .map(|((name, _), sum)| (name.to_string(), sum / self.steps_of_an_epoch() as f64));
+            let mut parts: Vec<(String, f64)> = means.collect();
+            let total = parts.remove(0).1;
             let images_per_second = images as f64 / started.elapsed().as_secs_f64().max(1e-9);
-            let losses = EpochLosses { epoch, total, image, connected, elastic, clash, images_per_second };
+            let losses = EpochLosses { epoch, total, parts, images_per_second };
             self.position.epoch = epoch;
             self.position.step = last;
-            self.position.history.push(losses);
             watch.end_epoch(&losses)?;
+            self.position.history.push(losses);
             if epoch.is_multiple_of(self.config.trainer.check_val_every_n_epoch) || epoch == epochs {
                 self.evaluate(watch)?;
             }
@@ -335,7 +342,9 @@ impl Trainer {
         let folder = self.last_folder();
         let evaluator = self.evaluator();
         let latents = evaluator.latents(&self.particles)?;
-        evaluator.write(&folder, &self.reference, &latents, self.config.analyze.cluster_k)?;
+        let findings = evaluator.find(&latents, self.config.analyze.cluster_k)?;
+        findings.write(&folder, &self.reference)?;
+        pictures::write(&folder, &evaluator, &self.particles, &findings)?;
         let path = folder.join("ckpt.pt");
         checkpoint::save(&path, &self.config, &self.network, &self.store, &self.position)?;
         watch.evaluated(&folder)

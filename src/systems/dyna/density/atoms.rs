@@ -22,7 +22,8 @@ pub fn atoms(structure: &Structure, model: usize) -> Points {
 /// Its residues as the residue stage sees them: the electrons of all atoms at the CA or C1'.
 pub fn residues(structure: &Structure, model: usize, path: &Path) -> Result<Points> {
     let one = Structure { atoms: structure.atoms.clone(), models: vec![structure.models[model].clone()] };
-    Ok(Reference::of(&one, path)?.points().collect())
+    let reference = Reference::of(&one, path)?;
+    Ok(reference.scatterers().map(|point| (point.place, point.electrons)).collect())
 }
 
 /// The sum of Gaussians of width `sigma` (Å), each as high as its electrons, `[side, side, side]` (z, y, x) with the

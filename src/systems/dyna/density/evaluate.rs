@@ -12,9 +12,10 @@ use crate::io::npy::{self, Array};
 use crate::plan::Store;
 use crate::stats::Matrix;
 use crate::stats::kmeans::kmeans;
+use crate::stats::pca::Pca;
 use crate::systems::drgn::evaluate::Sampler;
 use crate::systems::drgn::files::Latents;
-use crate::systems::dyna::evaluate::particles_along_axes;
+use crate::systems::dyna::evaluate::along_axes;
 use crate::{Error, Result};
 
 /// Rounds of k-means.
@@ -91,7 +92,8 @@ impl Maps {
         let mut series =
             vec![("kmeans".to_string(), "z_kmeans.txt".to_string(), "z_kmeans_ind.txt".into(), centres)];
         if z.rows() > 1 {
-            for (k, along) in (1..).zip(particles_along_axes(z)?) {
+            let pca = Pca::fit(z, z.cols())?;
+            for (k, along) in (1..).zip(along_axes(z, &pca, &pca.transform(z)?)?) {
                 series.push((
                     format!("pca_{k}"),
                     format!("z_pca_{k}.txt"),
