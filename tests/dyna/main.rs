@@ -12,6 +12,7 @@ mod losses;
 mod martini;
 mod minimise;
 mod networks;
+mod python;
 mod relax;
 mod secondary;
 mod stack;

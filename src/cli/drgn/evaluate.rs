@@ -216,7 +216,7 @@ fn latents(args: &VolumeArgs, zdim: usize) -> Result<Vec<Vec<f32>>> {
 }
 
 /// One latent a line, or the rows of an array.
-pub fn read_latents(path: &Path, zdim: usize) -> Result<Vec<Vec<f32>>> {
+fn read_latents(path: &Path, zdim: usize) -> Result<Vec<Vec<f32>>> {
     let is_array =
         path.extension().is_some_and(|e| e.eq_ignore_ascii_case("pkl") || e.eq_ignore_ascii_case("npy"));
     let wrong = |place: String, found: usize| {

@@ -4,13 +4,12 @@ use std::path::{Path, PathBuf};
 
 use toml::Value;
 
-use super::stage::{Log, option, put};
+use super::stage::{Log, option, put, settings};
 use crate::cli::progress::{Progress, note, quiet};
 use crate::device;
 use crate::error::{Error, Result};
 use crate::io::atomic;
 use crate::systems::dyna::checkpoint::latest;
-use crate::systems::dyna::config::Config as Tables;
 use crate::systems::dyna::density::checkpoint::EpochLoss;
 use crate::systems::dyna::density::config::Config;
 use crate::systems::dyna::density::train::{Trainer, Watch};
@@ -104,7 +103,7 @@ pub struct Args {
 
 impl Args {
     fn config(&self) -> Result<Config> {
-        let mut table = self.config.as_deref().map(Tables::table).transpose()?.unwrap_or_default();
+        let mut table = settings::<Config>(self.config.as_deref())?;
         let path = |path: &Option<PathBuf>| {
             path.as_ref().map(|path| Value::String(path.to_string_lossy().into_owned()))
         };

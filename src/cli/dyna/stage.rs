@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
 use super::analyze::report;
@@ -12,7 +13,7 @@ use crate::device;
 use crate::error::{Error, Result};
 use crate::io::atomic;
 use crate::systems::dyna::checkpoint::{EpochLosses, latest};
-use crate::systems::dyna::config::{Config, Stage};
+use crate::systems::dyna::config::{self, Config, Stage};
 use crate::systems::dyna::encoder::Kind;
 use crate::systems::dyna::run::Run;
 use crate::systems::dyna::train::{Trainer, Watch};
@@ -26,8 +27,8 @@ pub struct Flags {
     /// Docked model, PDB or mmCIF
     #[arg(value_name = "PDB")]
     model: Option<PathBuf>,
-    /// Settings, TOML; flags go before it
-    #[arg(long, value_name = "TOML")]
+    /// Settings: TOML, or a Python file of CryoDyna's with plain values; flags go before it
+    #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Single settings: loss.dist_weight=2
     #[arg(long, value_name = "KEY=VALUE", num_args = 1..)]
@@ -111,6 +112,15 @@ pub struct Flags {
     dry_run: bool,
 }
 
+/// The settings of a file; what a Python file has beside them is told.
+pub(super) fn settings<C: DeserializeOwned>(path: Option<&Path>) -> Result<Table> {
+    let (table, left) = path.map(config::table::<C>).transpose()?.unwrap_or_default();
+    if !left.is_empty() {
+        note(&format!("settings without a meaning here are left out: {}", left.join(", ")));
+    }
+    Ok(table)
+}
+
 /// Puts a value at `a.b.c` of a table.
 pub(super) fn put(table: &mut Table, key: &str, value: Value) -> Result<()> {
     let mut at = table;
@@ -139,7 +149,7 @@ pub(super) fn option(text: &str) -> Result<(&str, Value)> {
 impl Flags {
     /// The settings of a stage; `more` are those that it alone has.
     fn config(&self, stage: Stage, more: &[(&str, Option<Value>)]) -> Result<Config> {
-        let mut table = self.config.as_deref().map(Config::table).transpose()?.unwrap_or_default();
+        let mut table = settings::<Config>(self.config.as_deref())?;
         let name = Value::try_from(stage).map_err(|e| Error::usage(e.to_string()))?;
         if let Some(other) = table.insert("stage".into(), name.clone()).filter(|other| *other != name) {
             return Err(Error::usage(format!(

@@ -1,8 +1,8 @@
 //! `volumes`: maps of chosen latents from a checkpoint of the density stage.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use crate::cli::drgn::evaluate::read_latents;
+use super::sample::indices;
 use crate::cli::progress::{Progress, note};
 use crate::device;
 use crate::error::{Error, Result};
@@ -10,9 +10,9 @@ use crate::io::atomic;
 use crate::plan::Store;
 use crate::stats::Matrix;
 use crate::stats::kmeans::kmeans;
-use crate::systems::drgn::files::{Latents, read_indices};
 use crate::systems::dyna::density::checkpoint::{Checkpoint, find};
 use crate::systems::dyna::density::evaluate::{Maps, ROUNDS, Scale, write_numbers};
+use crate::systems::dyna::run::read_latents;
 
 /// Maps of chosen latents, from a trained density stage
 #[derive(clap::Args, Debug)]
@@ -36,10 +36,10 @@ pub struct Args {
     /// In a run's folder: the evaluation after this step
     #[arg(long, alias = "step_num", value_name = "STEP")]
     step_num: Option<u64>,
-    /// Latents: rows of an array (.npy) or of a text
+    /// Latents, a row each (.npy)
     #[arg(long, value_name = "FILE", group = "which")]
     z: Option<PathBuf>,
-    /// Particles by number, from 0: 1,2,3 or a file (.npy, .txt)
+    /// Particles by number, from 0: 1,2,3 or a file (.npy, .pkl, .txt)
     #[arg(long, value_name = "LIST", group = "which")]
     indices: Option<String>,
     /// The particles nearest to the centres of so many clusters
@@ -56,84 +56,42 @@ pub struct Args {
     device: String,
 }
 
-/// Numbers behind one another, or in a file.
-fn numbers(text: &str) -> Result<Vec<usize>> {
-    let bad = |word: &str| Error::usage(format!("--indices {text}: {word:?} is no particle number (from 0)"));
-    let parse = |words: &str| -> Result<Vec<usize>> {
-        let words = words.split(|c: char| c == ',' || c.is_whitespace()).filter(|word| !word.is_empty());
-        words.map(|word| word.parse().map_err(|_| bad(word))).collect()
-    };
-    let path = Path::new(text);
-    let found = match path.extension().and_then(|e| e.to_str()) {
-        Some("npy" | "pkl") => read_indices(path)?,
-        Some(_) => parse(&std::fs::read_to_string(path).map_err(|e| Error::os("read", path, e))?)?,
-        None => parse(text)?,
-    };
-    if found.is_empty() {
-        return Err(Error::usage(format!("--indices {text}: no number")));
-    }
-    Ok(found)
-}
-
-/// The latents that a checkpoint's network was trained on stand beside it.
-fn trained_on(checkpoint: &Path, dim: usize) -> Result<Latents> {
-    let path = checkpoint.with_file_name("z.npy");
-    let latents = Latents::read(&path)?;
-    if latents.dim != dim {
-        let why = format!("holds latents of {} numbers, the network takes {dim}", latents.dim);
-        return Err(Error::malformed(path, "", why));
-    }
-    Ok(latents)
-}
-
 pub fn run(args: Args) -> Result<()> {
     let Some(given) = args.checkpoint.as_ref().or(args.work_dir.as_ref()) else {
         return Err(Error::usage("which checkpoint? kinesome dyna volumes CKPT -o DIR --indices 1,2"));
     };
     let path = find(given, args.step_num)?;
     let checkpoint = Checkpoint::read(&path)?;
-    let z = checkpoint.decoder.z;
-    let (rows, particles): (Vec<Vec<f32>>, Option<Vec<usize>>) = match (&args.z, &args.indices) {
-        (Some(file), _) => (read_latents(file, z)?, None),
-        (None, indices) => {
-            let latents = trained_on(&path, z)?;
-            let matrix = Matrix::new(&latents.mu, z)?;
-            let chosen = match (indices, args.n_clusters) {
-                (Some(text), _) => numbers(text)?,
-                (None, clusters) => kmeans(matrix, clusters.unwrap_or(1), ROUNDS, 0)?.center_indices,
-            };
-            if let Some(&i) = chosen.iter().find(|&&i| i >= matrix.rows()) {
-                let count = matrix.rows();
-                return Err(Error::usage(format!("particle {i}: there are {count}, 0 to {}", count - 1)));
-            }
-            (chosen.iter().map(|&i| matrix.row(i).to_vec()).collect(), Some(chosen))
-        }
+    let width = checkpoint.decoder.z;
+    // Beside it stand those that the network was trained on.
+    let latents = read_latents(&args.z.clone().unwrap_or(path.with_file_name("z.npy")), width)?;
+    let count = latents.len() / width;
+    let chosen = match (&args.indices, args.n_clusters) {
+        (Some(text), _) => indices(text)?,
+        (_, Some(k)) => kmeans(Matrix::new(&latents, width)?, k, ROUNDS, 0)?.center_indices,
+        _ => (0..count).collect(),
     };
-    if let Some(row) = rows.iter().position(|row| row.iter().any(|v| !v.is_finite())) {
-        return Err(Error::NotFinite(format!("latent {row}: a number is not finite")));
+    if let Some(i) = chosen.iter().find(|&&i| i >= count) {
+        return Err(Error::usage(format!("there is no particle {i}: there are {count}, counted from 0")));
     }
-    let mut scale = match (checkpoint.scale, args.pixel_size) {
-        (Some(scale), _) => scale,
-        (None, Some(apix)) => Scale { apix, f_std: 1.0, radius: 1.0 },
-        (None, None) => {
-            note("the checkpoint does not say its pixel size: 1 Å is written (--pixel-size)");
-            Scale { apix: 1.0, f_std: 1.0, radius: 1.0 }
-        }
-    };
+    if checkpoint.scale.is_none() && args.pixel_size.is_none() {
+        note("the checkpoint does not say its pixel size: 1 Å is written (--pixel-size)");
+    }
+    let mut scale = checkpoint.scale.unwrap_or(Scale { apix: 1.0, f_std: 1.0, radius: 1.0 });
     scale.apix = args.pixel_size.unwrap_or(scale.apix);
     let store = Store::new(device::open(&args.device)?, 0);
     checkpoint.load(&store)?;
     let mut maps = Maps::new(checkpoint.decoder, &store, scale)?;
     atomic::folder(&args.out)?;
-    if let Some(particles) = &particles {
-        write_numbers(&args.out.join("sampled_indices.txt"), particles)?;
+    if args.z.is_none() {
+        write_numbers(&args.out.join("sampled_indices.txt"), &chosen)?;
     }
     let mut bar = Progress::new("maps", "maps");
-    for (i, row) in rows.iter().enumerate() {
-        maps.write(&args.out.join(format!("{i:02}.mrc")), row)?;
-        bar.tick(i + 1, rows.len())?;
+    for (i, &row) in chosen.iter().enumerate() {
+        maps.write(&args.out.join(format!("{i:02}.mrc")), &latents[row * width..][..width])?;
+        bar.tick(i + 1, chosen.len())?;
     }
     drop(bar);
-    println!("{}: {} maps of {} voxels a side", args.out.display(), rows.len(), maps.decoder.side);
+    println!("{}: {} maps of {} voxels a side", args.out.display(), chosen.len(), maps.decoder.side);
     Ok(())
 }

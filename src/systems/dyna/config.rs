@@ -2,12 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::bonded::{self, Bonded};
 use super::encoder::{Encoder, Kind};
 use super::graph::{Cutoffs, Springs};
 use super::losses::{self, Residues, Structural};
+use super::python;
 use super::reference::Reference;
 use crate::io::atomic;
 use crate::protein::martini::Topology;
@@ -167,6 +169,56 @@ pub struct Trainer {
     pub precision: String,
 }
 
+/// A TOML file, where a key that is not known is an error; or a Python file of the reference, whose keys without a
+/// meaning here are left out and named.
+pub fn table<C: DeserializeOwned>(path: &Path) -> Result<(toml::Table, Vec<String>)> {
+    if path.extension().is_some_and(|extension| extension == "py") {
+        return Ok(known::<C>(python::read(path)?));
+    }
+    let text = std::fs::read_to_string(path).map_err(|e| Error::os("read", path, e))?;
+    let table = text.parse().map_err(|e: toml::de::Error| Error::malformed(path, "", e.to_string()))?;
+    Ok((table, vec![]))
+}
+
+/// What of a table a configuration knows, and the names of the rest.
+fn known<C: DeserializeOwned>(table: toml::Table) -> (toml::Table, Vec<String>) {
+    fn leaves(table: toml::Table, at: &[String], found: &mut Vec<(Vec<String>, toml::Value)>) {
+        for (key, value) in table {
+            let path = [at, &[key]].concat();
+            match value {
+                toml::Value::Table(inner) => leaves(inner, &path, found),
+                value => found.push((path, value)),
+            }
+        }
+    }
+    let mut found = vec![];
+    leaves(table, &[], &mut found);
+    let (mut kept, mut left) = (toml::Table::new(), vec![]);
+    for (path, mut value) in found {
+        if path.ends_with(&["precision".into()]) && value.as_str().is_some_and(|text| text.starts_with("16"))
+        {
+            value = toml::Value::String("bf16-mixed".into());
+        }
+        let nested = |table: &mut toml::Table, value: toml::Value| {
+            let (last, folders) = path.split_last()?;
+            let mut at = table;
+            for folder in folders {
+                let inner = at.entry(folder).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+                at = inner.as_table_mut()?;
+            }
+            at.insert(last.clone(), value)
+        };
+        let mut alone = toml::Table::new();
+        nested(&mut alone, value.clone());
+        let read: std::result::Result<C, toml::de::Error> = alone.try_into();
+        match read {
+            Err(e) if e.message().contains("unknown field") => left.push(path.join(".")),
+            _ => drop(nested(&mut kept, value)),
+        }
+    }
+    (kept, left)
+}
+
 impl Default for Config {
     fn default() -> Self {
         Config {
@@ -256,12 +308,6 @@ impl Default for Trainer {
 }
 
 impl Config {
-    /// A TOML file; a key that is not known is an error.
-    pub fn table(path: &Path) -> Result<toml::Table> {
-        let text = std::fs::read_to_string(path).map_err(|e| Error::os("read", path, e))?;
-        text.parse().map_err(|e: toml::de::Error| Error::malformed(path, "", e.to_string()))
-    }
-
     /// The settings of a table over the defaults.
     pub fn of(table: toml::Table) -> Result<Config> {
         let config: Config =

@@ -10,7 +10,7 @@ use super::evaluate::Scale;
 use crate::io::pickle::Value;
 use crate::io::torch;
 use crate::plan::Store;
-use crate::systems::dyna::checkpoint::latest;
+use crate::systems::dyna::checkpoint::{latest, steps};
 use crate::tape::{State, Tape};
 use crate::train::checkpoint;
 use crate::{Error, Result};
@@ -67,25 +67,17 @@ pub fn save(
 /// The checkpoint that a path means: a file, the folder of an evaluation, or a run's folder, there the newest or that
 /// of a step.
 pub fn find(path: &Path, step: Option<u64>) -> Result<PathBuf> {
-    if path.is_file() {
-        return Ok(path.into());
-    }
-    let folder = match step {
-        None => path.to_path_buf(),
-        Some(step) => {
-            let ending = format!("_{step:07}");
-            let entries = std::fs::read_dir(path).map_err(|e| Error::os("read", path, e))?.flatten();
-            let named = |e: &std::fs::DirEntry| e.file_name().to_string_lossy().ends_with(&ending);
-            entries.filter(named).map(|e| e.path()).next().ok_or_else(|| {
-                Error::malformed(path, "", format!("holds no evaluation of step {step} (EPOCH{ending})"))
-            })?
-        }
+    let direct = path.join("ckpt.pt");
+    let found = match step {
+        _ if path.is_file() => Some(path.into()),
+        Some(step) => steps(path).into_iter().find(|(at, _)| *at == step).map(|(_, path)| path),
+        None if direct.is_file() => Some(direct),
+        None => latest(path),
     };
-    let direct = folder.join("ckpt.pt");
-    if direct.is_file() {
-        return Ok(direct);
-    }
-    latest(&folder).ok_or_else(|| Error::malformed(folder, "", "holds no ckpt.pt, nor a folder with one"))
+    found.ok_or_else(|| {
+        let what = step.map_or("no ckpt.pt".into(), |step| format!("no checkpoint of step {step}"));
+        Error::usage(format!("there is {what} in {}: is it the folder of a run?", path.display()))
+    })
 }
 
 impl Checkpoint {
