@@ -139,6 +139,7 @@ KERNEL(by_sources) {
     for (u32 n = thread; n < FEATURES; n += THREADS) {
         const u32 c = n % WIDTH, scores = n / WIDTH * INCOMING;
         f32 by_felt = 0.0f, by_message = 0.0f;
+        #pragma unroll 1
         for (u32 l = 0; l < OUTGOING; l++) {
             const i32 edge = load_outgoing(node * OUTGOING + l);
             if (edge >= 0 && u32(edge) < EDGES) {

@@ -1,4 +1,4 @@
-//! Some rows of the result a task. Of a row and head a few features at a time stay in registers while all edges pass.
+//! Some rows of the result a task; of a row and head, one edge after the other.
 
 use rayon::prelude::*;
 
@@ -9,8 +9,8 @@ use crate::ops::vocabulary::single::{exp, max};
 
 /// Rows of a task.
 const ROWS: usize = 16;
-/// Features that go together; what is left goes one by one.
-const LANES: usize = 8;
+/// Terms of a sum that are added side by side.
+const LANES: usize = 16;
 
 pub fn run(op: &GraphAttention, call: &Call<'_>) {
     if call.result.is_empty() {
@@ -18,25 +18,12 @@ pub fn run(op: &GraphAttention, call: &Call<'_>) {
     }
     let e = op.extent(call.inputs);
     let derivative = op.part != Part::Forward;
-    let (list, degree, bound) = match op.part {
-        Part::Sources => (call.i32(3), e.outgoing, e.targets * e.incoming),
-        _ => (call.i32(2), e.incoming, e.sources),
-    };
-    // Where each edge of a list leads to, and its place in the list.
-    let edges = |list: &[i32]| -> Vec<(usize, usize)> {
-        let places = list.iter().enumerate().map(|(place, &at)| (at as usize, place));
-        places.filter(|(at, _)| *at < bound).collect()
-    };
     let rows = Rows {
         e,
         slope: op.slope,
-        edges: match degree {
-            0 => vec![vec![]; call.result.shape[0]],
-            _ => list.chunks(degree).map(edges).collect(),
-        },
+        edges: edges(&e, op.part, call.i32(2), call.i32(3), call.f32(4)),
         from: call.f32(0),
         to: call.f32(1),
-        weights: call.f32(4),
         of_edge: call.f32(5),
         att: call.f32(6),
         y: if derivative { call.f32(7) } else { &[] },
@@ -49,13 +36,39 @@ pub fn run(op: &GraphAttention, call: &Call<'_>) {
     });
 }
 
+/// An edge as one of its nodes sees it.
+struct Edge {
+    /// The other node.
+    node: usize,
+    /// Its place among those that end in one node.
+    k: usize,
+    weight: f32,
+}
+
+/// The edges of each node that has rows in the result.
+fn edges(e: &Extent, part: Part, incoming: &[i32], outgoing: &[i32], weights: &[f32]) -> Vec<Vec<Edge>> {
+    let inside = |i: i32, bound: usize| usize::try_from(i).ok().filter(|&i| i < bound);
+    if part == Part::Sources {
+        let all = e.targets * e.incoming;
+        let edge = |at: usize| Edge { node: at / e.incoming, k: at % e.incoming, weight: weights[at] };
+        let of = |n: usize| &outgoing[n * e.outgoing..(n + 1) * e.outgoing];
+        let list = |n: usize| of(n).iter().filter_map(|&at| inside(at, all)).map(edge).collect();
+        return (0..e.sources).map(list).collect();
+    }
+    let edge = |at: usize| {
+        let node = inside(incoming[at], e.sources)?;
+        Some(Edge { node, k: at % e.incoming, weight: weights[at] })
+    };
+    let list = |m: usize| (m * e.incoming..(m + 1) * e.incoming).filter_map(edge).collect();
+    (0..e.targets).map(list).collect()
+}
+
 struct Rows<'a> {
     e: Extent,
     slope: f32,
-    edges: Vec<Vec<(usize, usize)>>,
+    edges: Vec<Vec<Edge>>,
     from: &'a [f32],
     to: &'a [f32],
-    weights: &'a [f32],
     of_edge: &'a [f32],
     att: &'a [f32],
     y: &'a [f32],
@@ -63,27 +76,37 @@ struct Rows<'a> {
     by_target: &'a [f32],
 }
 
-/// `W` features from `at`.
-#[inline(always)]
-fn lanes<const W: usize>(data: &[f32], at: usize) -> [f32; W] {
-    let mut lanes = [0.0; W];
-    lanes.copy_from_slice(&data[at..at + W]);
-    lanes
+/// What an edge's features are felt by: their part of from and of to, and the edge's own.
+#[derive(Clone, Copy)]
+struct Felt<'a> {
+    from: &'a [f32],
+    to: &'a [f32],
+    of_edge: &'a [f32],
+    weight: f32,
 }
 
-/// `work` on the features of one head, some at a time.
-macro_rules! by_lanes {
-    ($width:expr, |$c:ident, $lanes:ident| $work:block) => {{
-        let whole = $width - $width % LANES;
-        for $c in (0..whole).step_by(LANES) {
-            const $lanes: usize = LANES;
-            $work
+impl Felt<'_> {
+    #[inline(always)]
+    fn at(&self, c: usize) -> f32 {
+        self.from[c] + (self.to[c] + self.weight * self.of_edge[c])
+    }
+}
+
+/// The sum of `term` of the elements of inputs of one length, in lanes side by side.
+#[inline(always)]
+fn sum<const N: usize>(inputs: [&[f32]; N], term: impl Fn([f32; N]) -> f32) -> f32 {
+    let mut lanes = [0.0; LANES];
+    let chunks = inputs.map(|x| x.as_chunks::<LANES>());
+    for at in 0..chunks[0].0.len() {
+        let chunk = chunks.map(|c| &c.0[at]);
+        for (i, lane) in lanes.iter_mut().enumerate() {
+            *lane += term(chunk.map(|c| c[i]));
         }
-        for $c in whole..$width {
-            const $lanes: usize = 1;
-            $work
-        }
-    }};
+    }
+    for c in 0..chunks[0].1.len() {
+        lanes[c] += term(chunks.map(|chunk| chunk.1[c]));
+    }
+    lanes.iter().sum()
 }
 
 impl Rows<'_> {
@@ -103,6 +126,7 @@ impl Rows<'_> {
 
     #[inline(always)]
     fn run_any(&self, part: Part, first: usize, width: usize, out: &mut [f32]) {
+        out.fill(0.0);
         for (at, out) in out.chunks_mut(width).enumerate() {
             let (node, b) = ((first + at) / self.e.batch, (first + at) % self.e.batch);
             for h in 0..self.e.heads {
@@ -115,21 +139,21 @@ impl Rows<'_> {
         }
     }
 
-    /// First feature of a head of a node and image.
+    /// The features of a head of a node and image.
     #[inline(always)]
-    fn features(&self, node: usize, b: usize, h: usize) -> usize {
-        (node * self.e.batch + b) * self.e.features() + h * self.e.width
-    }
-
-    /// First of the shares of a head among those of a row.
-    #[inline(always)]
-    fn shares(&self, h: usize) -> usize {
-        h * self.e.incoming
+    fn of<'a>(&self, data: &'a [f32], node: usize, b: usize, h: usize, n: usize) -> &'a [f32] {
+        &data[(node * self.e.batch + b) * self.e.features() + h * n..][..n]
     }
 
     #[inline(always)]
-    fn leaky(&self, felt: f32) -> f32 {
-        if felt > 0.0 { felt } else { self.slope * felt }
+    fn felt(&self, source: usize, target: usize, b: usize, h: usize, n: usize, weight: f32) -> Felt<'_> {
+        let of_edge = self.of(self.of_edge, 0, 0, h, n);
+        Felt {
+            from: self.of(self.from, source, b, h, n),
+            to: self.of(self.to, target, b, h, n),
+            of_edge,
+            weight,
+        }
     }
 
     #[inline(always)]
@@ -138,134 +162,89 @@ impl Rows<'_> {
     }
 
     #[inline(always)]
-    fn score(&self, [from, to, own]: [usize; 3], weight: f32) -> f32 {
-        let mut sums = [0.0; LANES];
-        by_lanes!(self.e.width, |c, W| {
-            let (from, to) = (lanes::<W>(self.from, from + c), lanes::<W>(self.to, to + c));
-            let (of_edge, att) = (lanes::<W>(self.of_edge, own + c), lanes::<W>(self.att, own + c));
-            for i in 0..W {
-                sums[i] += att[i] * self.leaky(from[i] + (to[i] + weight * of_edge[i]));
-            }
-        });
-        sums.iter().sum()
-    }
-
-    #[inline(always)]
     fn forward(&self, node: usize, b: usize, h: usize, out: &mut [f32]) {
-        let e = &self.e;
+        let e = self.e;
+        let n = e.width;
         let edges = &self.edges[node];
+        let att = self.of(self.att, 0, 0, h, n);
         let (y, shares) = out.split_at_mut(e.width);
-        if h == 0 {
-            y.fill(0.0);
-        }
-        let shares = &mut shares[self.shares(h)..][..e.incoming];
-        shares.fill(f32::NEG_INFINITY);
-        let (to, own) = (self.features(node, b, h), h * e.width);
+        let shares = &mut shares[h * e.incoming..][..e.incoming];
         let mut top = f32::NEG_INFINITY;
-        for &(source, k) in edges {
-            let weight = self.weights[node * e.incoming + k];
-            shares[k] = self.score([self.features(source, b, h), to, own], weight);
-            top = max(top, shares[k]);
+        for edge in edges {
+            let felt = self.felt(edge.node, node, b, h, n, edge.weight);
+            let score = sum([felt.from, felt.to, felt.of_edge, att], |[from, to, of_edge, att]| {
+                let felt = from + (to + felt.weight * of_edge);
+                att * felt * self.by_leaky(felt)
+            });
+            shares[edge.k] = score;
+            top = max(top, score);
         }
-        if edges.is_empty() {
-            return shares.fill(0.0);
+        let mut total = 0.0;
+        for edge in edges {
+            shares[edge.k] = exp(shares[edge.k] - top);
+            total += shares[edge.k];
         }
-        shares.iter_mut().for_each(|s| *s = exp(*s - top));
-        let scale = 1.0 / shares.iter().sum::<f32>();
-        shares.iter_mut().for_each(|s| *s *= scale);
-        let average = 1.0 / e.heads as f32;
-        by_lanes!(e.width, |c, W| {
-            let mut sums = lanes::<W>(y, c);
-            for &(source, k) in edges {
-                let from = lanes::<W>(self.from, self.features(source, b, h) + c);
-                let share = shares[k] * average;
-                for i in 0..W {
-                    sums[i] += share * from[i];
-                }
-            }
-            y[c..c + W].copy_from_slice(&sums);
-        });
+        for edge in edges {
+            shares[edge.k] /= total;
+            let share = shares[edge.k] / e.heads as f32;
+            y.iter_mut().zip(self.of(self.from, edge.node, b, h, n)).for_each(|(y, from)| *y += share * from);
+        }
     }
 
     #[inline(always)]
     fn targets(&self, node: usize, b: usize, h: usize, out: &mut [f32]) {
-        let e = &self.e;
+        let e = self.e;
+        let n = e.width;
         let edges = &self.edges[node];
         let row = (node * e.batch + b) * e.result();
-        let shares = row + e.width + self.shares(h);
+        let g = &self.g[row..][..n];
+        let shares = row + e.width + h * e.incoming;
         let (shares, by_shares) = (&self.y[shares..][..e.incoming], &self.g[shares..][..e.incoming]);
         let (sums, by_scores) = out.split_at_mut(3 * e.features());
-        let by_scores = &mut by_scores[self.shares(h)..][..e.incoming];
-        by_scores.fill(0.0);
-        let average = 1.0 / e.heads as f32;
+        let by_scores = &mut by_scores[h * e.incoming..][..e.incoming];
         let mut mean = 0.0;
-        for &(source, k) in edges {
-            let from = self.features(source, b, h);
-            let mut products = [0.0; LANES];
-            by_lanes!(e.width, |c, W| {
-                let (from, g) = (lanes::<W>(self.from, from + c), lanes::<W>(self.g, row + c));
-                for i in 0..W {
-                    products[i] += g[i] * from[i];
-                }
-            });
-            by_scores[k] = products.iter().sum::<f32>() * average + by_shares[k];
+        for &Edge { node, k, .. } in edges {
+            let from = self.of(self.from, node, b, h, n);
+            by_scores[k] = sum([g, from], |[g, from]| g * from) / e.heads as f32 + by_shares[k];
             mean += shares[k] * by_scores[k];
         }
-        for &(_, k) in edges {
-            by_scores[k] = shares[k] * (by_scores[k] - mean);
-        }
-        let (to, own) = (self.features(node, b, h), h * e.width);
         let (by_to, rest) = sums.split_at_mut(e.features());
         let (by_att, by_edge) = rest.split_at_mut(e.features());
-        by_lanes!(e.width, |c, W| {
-            let to = lanes::<W>(self.to, to + c);
-            let (of_edge, att) = (lanes::<W>(self.of_edge, own + c), lanes::<W>(self.att, own + c));
-            let mut sums = [[0.0; W]; 3];
-            for &(source, k) in edges {
-                let from = lanes::<W>(self.from, self.features(source, b, h) + c);
-                let (weight, by_score) = (self.weights[node * e.incoming + k], by_scores[k]);
-                for i in 0..W {
-                    let felt = from[i] + (to[i] + weight * of_edge[i]);
-                    let by_leaky = by_score * self.by_leaky(felt);
-                    sums[0][i] += by_leaky;
-                    sums[1][i] += by_leaky * felt;
-                    sums[2][i] += by_leaky * weight;
-                }
+        let [by_to, by_att, by_edge] = [by_to, by_att, by_edge].map(|s| &mut s[h * n..][..n]);
+        for edge in edges {
+            let by_score = shares[edge.k] * (by_scores[edge.k] - mean);
+            by_scores[edge.k] = by_score;
+            let felt = self.felt(edge.node, node, b, h, n, edge.weight);
+            let (by_to, by_att, by_edge) = (&mut by_to[..n], &mut by_att[..n], &mut by_edge[..n]);
+            for c in 0..n {
+                let by_leaky = by_score * self.by_leaky(felt.at(c));
+                by_to[c] += by_leaky;
+                by_att[c] += by_leaky * felt.at(c);
+                by_edge[c] += by_leaky * edge.weight;
             }
-            for i in 0..W {
-                by_to[own + c + i] = sums[0][i] * att[i];
-                by_att[own + c + i] = sums[1][i];
-                by_edge[own + c + i] = sums[2][i] * att[i];
-            }
-        });
+        }
+        let att = self.of(self.att, 0, 0, h, n);
+        for sums in [by_to, by_edge] {
+            sums.iter_mut().zip(att).for_each(|(sum, att)| *sum *= att);
+        }
     }
 
     #[inline(always)]
     fn sources(&self, node: usize, b: usize, h: usize, out: &mut [f32]) {
-        let e = &self.e;
-        let (from, own) = (self.features(node, b, h), h * e.width);
-        let average = 1.0 / e.heads as f32;
-        by_lanes!(e.width, |c, W| {
-            let from = lanes::<W>(self.from, from + c);
-            let (of_edge, att) = (lanes::<W>(self.of_edge, own + c), lanes::<W>(self.att, own + c));
-            let mut by_felt = [0.0; W];
-            let mut by_message = [0.0; W];
-            for &(edge, _) in &self.edges[node] {
-                let (target, k) = (edge / e.incoming, edge % e.incoming);
-                let row = target * e.batch + b;
-                let to = lanes::<W>(self.to, self.features(target, b, h) + c);
-                let g = lanes::<W>(self.g, row * e.result() + c);
-                let weight = self.weights[edge];
-                let by_score = self.by_target[row * e.by_target() + 3 * e.features() + self.shares(h) + k];
-                let share = self.y[row * e.result() + e.width + self.shares(h) + k];
-                for i in 0..W {
-                    by_felt[i] += by_score * self.by_leaky(from[i] + (to[i] + weight * of_edge[i]));
-                    by_message[i] += share * g[i];
-                }
+        let e = self.e;
+        let n = e.width;
+        let att = self.of(self.att, 0, 0, h, n);
+        let out = &mut out[h * n..][..n];
+        for edge in &self.edges[node] {
+            let row = edge.node * e.batch + b;
+            let score = h * e.incoming + edge.k;
+            let by_score = self.by_target[row * e.by_target() + 3 * e.features() + score];
+            let share = self.y[row * e.result() + e.width + score] / e.heads as f32;
+            let g = &self.g[row * e.result()..][..n];
+            let felt = self.felt(node, edge.node, b, h, n, edge.weight);
+            for c in 0..n {
+                out[c] += by_score * att[c] * self.by_leaky(felt.at(c)) + share * g[c];
             }
-            for i in 0..W {
-                out[own + c + i] = by_felt[i] * att[i] + by_message[i] * average;
-            }
-        });
+        }
     }
 }

@@ -12,8 +12,8 @@ use crate::ops::matmul::{Extent, MatMul};
 use crate::tensor::DType;
 
 /// Rows of a tile: enough to pay for packing the right factor anew, few enough that most of the tile is in
-/// cache when its epilogue runs.
-const ROWS: usize = 512;
+/// cache when its epilogue runs and that the derivative of a weight is several tasks.
+const ROWS: usize = 256;
 /// Least work of a task, in multiply-adds.
 const TASK: usize = 4 << 20;
 /// Multiply-adds that make several tasks.
@@ -48,6 +48,8 @@ pub fn run(op: &MatMul, call: &Call<'_>) {
         };
         if !parallel {
             (0..m).step_by(rows).for_each(tile);
+        } else if m < n && k > panel::DEPTH && panel::suits(&right.transposed(), n, m, panel::DEPTH) {
+            turned(&left, &right, m, n, k, &out);
         } else if parts >= 4 && m.max(n) <= k {
             // A power of two falls to any usual number of threads in equal shares.
             split_inner(&left, &right, m, n, k, 1 << parts.ilog2(), &out);
@@ -85,6 +87,10 @@ impl<'a> Matrix<'a> {
 
     fn at(&self, offset: usize) -> Self {
         Matrix { data: &self.data[offset.min(self.data.len())..], ..*self }
+    }
+
+    fn transposed(&self) -> Self {
+        Matrix { data: self.data, row_stride: self.column_stride, column_stride: self.row_stride }
     }
 
     /// The part below and right of an element.
@@ -153,6 +159,34 @@ pub(super) fn row_tile(start: usize, len: usize, out: &Out, product: impl FnOnce
 }
 
 fn packed_right(left: &Matrix, right: &Matrix, m: usize, n: usize, k: usize, out: &Out) {
+    tiles(left, right, [m, n, k], |start, len, product| row_tile(start, len, out, product));
+}
+
+/// Fewer rows than columns, and columns that stand as rows do: as the product of the transposed factors, which takes
+/// the longer one as it stands.
+fn turned(left: &Matrix, right: &Matrix, m: usize, n: usize, k: usize, out: &Out) {
+    with_scratch(2 * m * n, |scratch| {
+        let (columns, rows) = scratch.split_at_mut(m * n);
+        let raw =
+            Raw { pointer: columns.as_mut_ptr().cast(), len: m * n, dtype: DType::F32, is_state: false };
+        tiles(&right.transposed(), &left.transposed(), [n, m, k], |start, len, product| {
+            // Tiles do not overlap.
+            product(unsafe { raw.slice_mut(start, len) });
+        });
+        for (r, row) in rows.chunks_mut(n).enumerate() {
+            row.iter_mut().zip(columns.iter().skip(r).step_by(m)).for_each(|(to, &v)| *to = v);
+        }
+        out.finish(0, rows);
+    });
+}
+
+/// Has `place` give every tile of rows, `len` elements of the product from `start`, memory to be computed in.
+fn tiles(
+    left: &Matrix,
+    right: &Matrix,
+    [m, n, k]: [usize; 3],
+    place: impl Fn(usize, usize, &dyn Fn(&mut [f32])) + Sync,
+) {
     // The inner axis in equal pieces, one packed behind the other.
     let depth = k.div_ceil(k.div_ceil(panel::DEPTH));
     let pieces = || (0..k).step_by(depth).map(|k0| (k0, depth.min(k - k0)));
@@ -166,10 +200,11 @@ fn packed_right(left: &Matrix, right: &Matrix, m: usize, n: usize, k: usize, out
         (0..m.div_ceil(panel::TILE)).into_par_iter().for_each(|t| {
             let r0 = t * panel::TILE;
             let rows = panel::TILE.min(m - r0);
-            row_tile(r0 * n, rows * n, out, |tile| {
+            place(r0 * n, rows * n, &|tile| {
                 for (k0, depth) in pieces() {
-                    let (left, packed) = (&left.data[r0 * k + k0..], &packed[packed_before(k0)..]);
-                    panel::multiply((left, k), Rows::InMemory, packed, [n, depth], (&mut *tile, k0 > 0));
+                    let (left, packed) = (left.from(r0, k0), &packed[packed_before(k0)..]);
+                    let left = (left.data, left.row_stride as usize);
+                    panel::multiply(left, Rows::InMemory, packed, [n, depth], (&mut *tile, k0 > 0));
                 }
             });
         });

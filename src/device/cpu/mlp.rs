@@ -12,7 +12,7 @@ use super::{Call, encode, with_scratch};
 use crate::ops::mlp::{BY_HIDDEN, BY_LAST, BY_LAST_WEIGHT, BY_WEIGHTS, BY_Y, Extent, Mlp, Part};
 
 /// Rows of a tile: a layer's rows, the next one's and its weights are in cache together.
-const TILE: usize = panel::TILE / 2;
+const TILE: usize = panel::TILE;
 
 pub fn run(op: &Mlp, call: &Call<'_>) {
     let inputs: Vec<Cow<'_, [f32]>> = call.reads.iter().map(|&raw| floats(raw)).collect();

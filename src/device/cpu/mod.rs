@@ -11,6 +11,7 @@ mod fft;
 mod gather;
 mod graph_attention;
 mod ipa;
+mod lanes;
 mod long_conv;
 mod matmul;
 mod memory;

@@ -12,14 +12,14 @@ use super::with_scratch;
 const ROWS: usize = 6;
 const COLUMNS: usize = 16;
 /// Rows of a tile: blocks without rest, and its result in a second-level cache until the epilogue has run.
-pub const TILE: usize = 32 * ROWS;
+pub const TILE: usize = 16 * ROWS;
 
 /// Longest inner axis of one product; a longer one is several.
 pub const DEPTH: usize = 512;
 
 /// Whether products of these sizes should come here.
 pub fn suits(left: &Matrix, m: usize, n: usize, k: usize) -> bool {
-    left.column_stride == 1 && m >= TILE && n >= COLUMNS && (16..=DEPTH).contains(&k) && has_kernel()
+    left.column_stride == 1 && m >= 2 * TILE && n >= COLUMNS && (16..=DEPTH).contains(&k) && has_kernel()
 }
 
 fn has_kernel() -> bool {
@@ -148,12 +148,14 @@ mod x86 {
             return;
         }
         // Spread over the panels, two blocks of rows ahead come from memory while this one is computed.
-        let lines = (ROWS * k).div_ceil(panels * 16);
+        let lines_a_row = k.div_ceil(16);
+        let lines = (ROWS * lines_a_row).div_ceil(panels);
         for r in (0..rows).step_by(ROWS) {
             for p in 0..panels {
-                let ahead = left.wrapping_add((r + 2 * ROWS) * strides[0] + p * lines * 16);
-                for line in 0..lines {
-                    _mm_prefetch::<_MM_HINT_T1>(ahead.wrapping_add(16 * line).cast());
+                for line in p * lines..(p + 1) * lines {
+                    let row = r + 2 * ROWS + line / lines_a_row;
+                    let ahead = left.wrapping_add(row * strides[0] + line % lines_a_row * 16);
+                    _mm_prefetch::<_MM_HINT_T1>(ahead.cast());
                 }
                 unsafe { place(left, strides, packed, [rows, n, k], target, r, p) };
             }
