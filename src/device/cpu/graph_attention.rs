@@ -103,8 +103,8 @@ fn sum<const N: usize>(inputs: [&[f32]; N], term: impl Fn([f32; N]) -> f32) -> f
             *lane += term(chunk.map(|c| c[i]));
         }
     }
-    for c in 0..chunks[0].1.len() {
-        lanes[c] += term(chunks.map(|chunk| chunk.1[c]));
+    for (c, lane) in lanes.iter_mut().enumerate().take(chunks[0].1.len()) {
+        *lane += term(chunks.map(|chunk| chunk.1[c]));
     }
     lanes.iter().sum()
 }

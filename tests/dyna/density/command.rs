@@ -117,16 +117,7 @@ fn a_run_writes_its_files_and_goes_on_to_the_same_bits() {
     assert_eq!(sampled, format!("3\n{first}\n"));
     let row = Array::f32(&[1, 1], vec![z[first]]).expect("a latent");
     npy::write_npy(&stack.path("row.npy"), &row).expect("a file");
-    succeeds(volumes(&[
-        "--work_dir",
-        "whole",
-        "--step_num",
-        "6",
-        "--output_dir",
-        "given",
-        "--z",
-        "rows.txt",
-    ]));
+    succeeds(volumes(&["--work_dir", "whole", "--step_num", "6", "--output_dir", "given", "--z", "row.npy"]));
     assert_eq!(map("given/00.mrc"), map("picked/01.mrc"));
     succeeds(volumes(&[&last, "-o", "centres", "--n_clusters", "2", "--pixel_size", "3"]));
     assert_eq!((map("centres/01.mrc").apix, map("centres/01.mrc").origin), (Some(3.0), [-24.0; 3]));
