@@ -492,3 +492,45 @@ fn windows_are_what_the_reference_makes() {
         close(&format!("{name}: loss mask"), &window.loss_mask, mask, 0.0);
     }
 }
+
+/// Upsampling sees departures from straight lines between the given frames, and puts them back.
+#[test]
+fn departures_are_taken_off_and_put_back() {
+    let case = Case::new("sim");
+    let geometry = &case.arrays;
+    let kinds: Vec<usize> =
+        geometry["batch.seqres"].to_i64().expect("types").into_iter().map(|v| v as usize).collect();
+    let frames = kinesome::protein::frames::Frames {
+        rotations: geometry["batch.rots"].to_f32().as_chunks::<3>().0.as_chunks::<3>().0.to_vec(),
+        translations: geometry["batch.trans"].to_f32().as_chunks::<3>().0.to_vec(),
+    };
+    let turns = geometry["batch.torsions"].to_f32().as_chunks::<2>().0.as_chunks::<7>().0.to_vec();
+    let atoms = kinesome::protein::torsions::place_atoms(&kinds, &frames, &turns).expect("atoms");
+    let config = Config { task: Task::Upsample, cond_interval: 3, ..case.network.config.clone() };
+    let d = config.token();
+    let spread = Config { spread: (1..=d).map(|k| 0.01 * k as f32).collect(), ..config.clone() };
+    let plain = window::Window::new(&config, &kinds, &atoms).expect("a window");
+    let window = window::Window::new(&spread, &kinds, &atoms).expect("a window");
+    let (l, width) = (config.crop, config.crop * d);
+    for at in 0..config.num_frames * l {
+        let is_zero = window.tokens[at * d..][..d].iter().all(|v| *v == 0.0);
+        assert_eq!(is_zero, plain.is_given[at] != 0.0 || plain.mask[at % l] == 0.0, "token {at}");
+    }
+    close("tokens", &window.whole_tokens(&spread, &window.tokens), &plain.tokens, 1e-6);
+    assert_eq!(plain.whole_tokens(&config, &plain.tokens), plain.tokens);
+    // A third of the way, half-way where the frames end early, and the last frame that is given.
+    let lines = window::lines(&plain.tokens, width, 3);
+    let between = |at: usize, a: usize, b: usize, share: f32| {
+        let token = |frame: usize| plain.tokens[frame * width];
+        (lines[at * width] - (token(a) + share * (token(b) - token(a)))).abs() < 1e-6
+    };
+    assert!(between(0, 0, 0, 0.0) && between(1, 0, 3, 1.0 / 3.0) && between(5, 3, 6, 2.0 / 3.0));
+    let last = (config.num_frames - 1) / 3 * 3;
+    assert!(between(config.num_frames - 1, last, last, 0.0));
+    // What is given comes out as it was.
+    assert!(window.whole.iter().map(|(frame, _)| *frame).eq((0..config.num_frames).step_by(3)));
+    for task in [Task::Simulate, Task::Interpolate] {
+        let wrong = Config { task, ..spread.clone() };
+        assert!(wrong.check().is_err());
+    }
+}

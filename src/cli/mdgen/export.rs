@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::import::load;
 use crate::cli::progress::note;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::systems::mdgen::checkpoint;
 
 /// Turn one of our checkpoints into one that MDGen's own scripts load
@@ -27,6 +27,12 @@ pub struct Args {
 
 pub fn run(args: Args) -> Result<()> {
     let (network, store) = load(&args.checkpoint, !args.last)?;
+    if !network.config.spread.is_empty() {
+        return Err(Error::usage(
+            "this network upsamples by departures from straight lines, which the reference does not know: train it with \
+             --parity to export it",
+        ));
+    }
     if !network.config.parity {
         note(
             "this network was trained without --parity: the reference computes the first residue's phi otherwise, so its \

@@ -65,6 +65,10 @@ pub struct Config {
     pub discrete_loss_weight: f64,
     /// As the released weights expect it: Hyena sees later frames only.
     pub parity: bool,
+    /// Upsampling: tokens are departures from straight lines between the given frames, divided by these, `[D]`. Empty:
+    /// as they are, which leaves the little that moves between frames to a thousandth of the noise.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub spread: Vec<f32>,
 }
 
 impl Default for Config {
@@ -93,6 +97,7 @@ impl Default for Config {
             alpha_max: 8.0,
             discrete_loss_weight: 0.5,
             parity: false,
+            spread: vec![],
         }
     }
 }
@@ -124,6 +129,13 @@ impl Config {
         if self.task == Task::Upsample && !(1..=self.num_frames).contains(&self.cond_interval) {
             let (interval, frames) = (self.cond_interval, self.num_frames);
             return bad(format!("--cond-interval {interval} does not fit into {frames} frames"));
+        }
+        let is_spread =
+            self.spread.len() == self.token() && self.spread.iter().all(|s| *s > 0.0 && s.is_finite());
+        if !self.spread.is_empty() && (self.task != Task::Upsample || !is_spread) {
+            return bad(
+                "spread goes with upsampling, and is a positive number for each number of a token".into()
+            );
         }
         if self.design_key_frames && self.task != Task::Inpaint {
             return bad("--design-key-frames goes with --inpainting".into());

@@ -154,8 +154,9 @@ impl Generator {
                         *kind = best.unwrap_or(*kind);
                     }
                 }
-                let mut plain: Vec<f32> =
+                let plain: Vec<f32> =
                     tokens.chunks_exact(wide).flat_map(|token| token[..d].iter().copied()).collect();
+                let mut plain = window.whole_tokens(&config, &plain);
                 if !config.parity {
                     for (at, _) in window.is_given.iter().enumerate().filter(|(_, given)| **given != 0.0) {
                         plain[at * d..][..d].copy_from_slice(&window.given[at * d..][..d]);

@@ -67,6 +67,7 @@ pub fn config(path: &Path, tree: &Value) -> Result<Config> {
         alpha_max: float("alpha_max", usual.alpha_max),
         discrete_loss_weight: float("discrete_loss_weight", usual.discrete_loss_weight),
         parity: true,
+        spread: vec![],
     })
 }
 

@@ -11,7 +11,7 @@ use super::model::Network;
 use super::objective::{Objective, path_feeds};
 use super::store::Store as Trajectory;
 use super::transport::Path as Transport;
-use super::window::{Batch, Window};
+use super::window::{Batch, Window, lines};
 use crate::device::Device;
 use crate::plan::{Options, Program, Step, Store};
 use crate::stats::random::Philox;
@@ -72,6 +72,32 @@ const TIMES: u64 = 0x7469_6d00_0000_0000;
 /// The same windows, times and noise at every look.
 const LOOK: u64 = 0x6c6f_6f6b;
 
+/// Windows of each trajectory that tell how far frames depart from straight lines.
+const LOOKED_AT: usize = 16;
+
+/// Root mean square departure of each number of a token from straight lines between given frames.
+fn departures(config: &Config, trajectories: &[Trajectory]) -> Result<Vec<f32>> {
+    let plain = Config { spread: vec![], ..config.clone() };
+    let (d, span) = (config.token(), (config.num_frames - 1) * config.frame_interval + 1);
+    let (mut sums, mut counts) = (vec![0.0f64; d], vec![0.0f64; d]);
+    for trajectory in trajectories {
+        let last = trajectory.frames() - span;
+        for i in 0..LOOKED_AT {
+            let atoms =
+                trajectory.window(last * i / (LOOKED_AT - 1), config.num_frames, config.frame_interval)?;
+            let window = Window::new(&plain, trajectory.kinds(), &atoms)?;
+            let lines = lines(&window.tokens, config.crop * d, config.cond_interval);
+            for (at, (token, line)) in window.tokens.iter().zip(&lines).enumerate() {
+                let counted = (1.0 - window.is_given[at / d]) * window.loss_mask[at % (config.crop * d)];
+                sums[at % d] += f64::from(counted * (token - line).powi(2));
+                counts[at % d] += f64::from(counted);
+            }
+        }
+    }
+    // What never departs still has to be divided by something.
+    Ok(sums.iter().zip(&counts).map(|(sum, n)| ((sum / n.max(1.0)).sqrt() as f32).max(1e-3)).collect())
+}
+
 impl<'a> Trainer<'a> {
     pub fn new(
         config: &Config,
@@ -81,7 +107,6 @@ impl<'a> Trainer<'a> {
         folder: &Path,
         settings: Settings,
     ) -> Result<Trainer<'a>> {
-        let network = Network { recompute: settings.recompute, ..Network::new(config)? };
         let span = (config.num_frames - 1) * config.frame_interval + 1;
         for trajectory in trajectories.iter().chain(held_out) {
             let (frames, residues) = (trajectory.frames(), trajectory.residues());
@@ -104,6 +129,11 @@ impl<'a> Trainer<'a> {
                 "training needs a trajectory, and --batch-size, --repeat and --accumulate-grad of at least 1",
             ));
         }
+        let mut config = config.clone();
+        if config.task == Task::Upsample && !config.parity {
+            config.spread = departures(&config, trajectories)?;
+        }
+        let network = Network { recompute: settings.recompute, ..Network::new(&config)? };
         let position = Position {
             epoch: 0,
             step: 0,

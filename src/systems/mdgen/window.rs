@@ -103,12 +103,19 @@ impl Window {
         let is_whole = |frame: &usize| residues > 0 && (0..residues).all(|i| is_given[frame * l + i] != 0.0);
         let whole = (0..t).filter(is_whole).map(|frame| (frame, padded[frame * l..][..residues].to_vec()));
         let whole = whole.collect();
+        let mut given: Vec<f32> = tokens.iter().enumerate().map(|(i, v)| v * is_given[i / d]).collect();
+        if !config.spread.is_empty() {
+            given = lines(&tokens, l * d, config.cond_interval);
+            for (i, (token, line)) in tokens.iter_mut().zip(&given).enumerate() {
+                *token = (*token - line) / config.spread[i % d];
+            }
+        }
         let hidden = |residue: usize| config.task == Task::Inpaint && !outer(residue);
         let kind = |residue: usize| if hidden(residue) { UNKNOWN } else { all_kinds[residue] } as i32;
         let flat = |offsets: Vec<Offset>| offsets.into_iter().flatten().collect();
         Ok(Window {
             kinds: kinds[..residues].to_vec(),
-            given: tokens.iter().enumerate().map(|(i, v)| v * is_given[i / d]).collect(),
+            given,
             tokens,
             loss_mask: loss_mask.collect(),
             types: (0..l).map(kind).collect(),
@@ -120,6 +127,15 @@ impl Window {
             start,
             end,
         })
+    }
+
+    /// Tokens as atoms are placed by, of those that are generated `[T, L, D]`.
+    pub fn whole_tokens(&self, config: &Config, generated: &[f32]) -> Vec<f32> {
+        if config.spread.is_empty() {
+            return generated.to_vec();
+        }
+        let spread = config.spread.iter().cycle();
+        generated.iter().zip(&self.given).zip(spread).map(|((x, line), s)| line + x * s).collect()
     }
 
     /// Atoms `[T, residues]` of tokens `[T, L, D]`; only the offset from the first frame counts.
@@ -138,6 +154,20 @@ impl Window {
         let start = self.start.steps(residues, 0, 1);
         place_atoms(&kinds[..residues], &Frames::from_offsets(&start, &offsets)?, &turns)
     }
+}
+
+/// Straight lines between every `interval`-th of frames `[T, width]`; behind the last of them it stays.
+pub fn lines(tokens: &[f32], width: usize, interval: usize) -> Vec<f32> {
+    let frames = tokens.len() / width.max(1);
+    let frame = |at: usize| &tokens[at * width..][..width];
+    (0..frames)
+        .flat_map(|at| {
+            let before = at / interval * interval;
+            let after = if before + interval < frames { before + interval } else { before };
+            let share = (at - before) as f32 / interval as f32;
+            frame(before).iter().zip(frame(after)).map(move |(a, b)| a + share * (b - a))
+        })
+        .collect()
 }
 
 /// Gives the inner residues of a key frame the frames of the nearer end of the chain.
