@@ -89,6 +89,9 @@ fn what_is_wrong_is_said_in_a_line() {
     says(&["--origin", "corner"], &["middle of the box", "--origin centroid"]);
     says(&["--origin", "left"], &["auto", "centroid"]);
     says(&["--lr", "0"], &["lr"]);
+    says(&["--train-ratio", "0"], &["train_ratio"]);
+    says(&["--train-ratio", "0.1", "--cfg-options", "data_loader.half=1"], &["1 of 20 particles"]);
+    says(&["--perturb-prior", "30"], &["perturb"]);
     says(&["--dist-keep-ratio", "2"], &["dist_keep_ratio"]);
     says(&["--encoder-cls", "GAT"], &["MS-GAT"]);
     says(&["--contrast", "grey"], &["light"]);

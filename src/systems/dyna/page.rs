@@ -41,12 +41,15 @@ pub fn page(run: &Run, findings: &Findings, umap: Option<&[[f32; 2]]>) -> Result
          model to see that their densities differ as the structures do, and let two halves of the particles learn by \
          themselves.",
     );
-    page.code(
-        "kinesome dyna cluster RUN -k 4 -o clusters        particle lists (.star) for RELION or cryoSPARC\n\
+    let stage = if run.reference.beads.is_some() { "beads" } else { "residue" };
+    page.code(&format!(
+        "kinesome dyna cluster RUN/EPOCH_STEP/z.npy -k 4 --star particles.star -o clusters    lists for RELION or cryoSPARC\n\
          kinesome dyna sample RUN --indices 0,17,42 -o chosen.pdb\n\
-         kinesome dyna density particles.star RUN/EPOCH_STEP/z.npy -o density     maps without the model\n\
-         kinesome dyna residue --config RUN/config.toml -o halves --half-sets",
-    );
+         kinesome dyna backmap RUN/EPOCH_STEP/pca-1.pdb --reference model.pdb -o atoms.pdb     all atoms\n\
+         kinesome dyna density particles.star RUN/EPOCH_STEP/z.npy -o density                  maps without the model\n\
+         kinesome dyna {stage} --config RUN/config.toml -o halves --half-sets                  do two halves agree?"
+    ));
+
     page.details("All settings", |page| {
         page.code(&toml::to_string(&run.config).unwrap_or_default());
     });

@@ -67,6 +67,13 @@ impl Trainer {
         let position =
             Position { epoch: 0, step: 0, images: particles.len(), history: vec![], scores: vec![] };
         let split = Split::new(particles.len(), &config.data_loader, config.seed);
+        if split.training.len() < 2 {
+            return Err(Error::usage(format!(
+                "{} of {} particles are left to learn from: raise --train-ratio",
+                split.training.len(),
+                particles.len()
+            )));
+        }
         let folder = folder.into();
         let mut trainer =
             Trainer { config, reference, particles, network, store, split, folder, position, adam };
