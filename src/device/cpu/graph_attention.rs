@@ -92,19 +92,18 @@ impl Felt<'_> {
     }
 }
 
-/// The sum of `term` of the elements of inputs of one length, in lanes side by side.
 #[inline(always)]
-fn sum<const N: usize>(inputs: [&[f32]; N], term: impl Fn([f32; N]) -> f32) -> f32 {
+fn dot(a: &[f32], b: &[f32]) -> f32 {
     let mut lanes = [0.0; LANES];
-    let chunks = inputs.map(|x| x.as_chunks::<LANES>());
-    for at in 0..chunks[0].0.len() {
-        let chunk = chunks.map(|c| &c.0[at]);
-        for (i, lane) in lanes.iter_mut().enumerate() {
-            *lane += term(chunk.map(|c| c[i]));
+    let whole = a.len() - a.len() % LANES;
+    for first in (0..whole).step_by(LANES) {
+        let (a, b) = (&a[first..first + LANES], &b[first..first + LANES]);
+        for i in 0..LANES {
+            lanes[i] += a[i] * b[i];
         }
     }
-    for (c, lane) in lanes.iter_mut().enumerate().take(chunks[0].1.len()) {
-        *lane += term(chunks.map(|chunk| chunk.1[c]));
+    for c in whole..a.len() {
+        lanes[0] += a[c] * b[c];
     }
     lanes.iter().sum()
 }
@@ -162,6 +161,26 @@ impl Rows<'_> {
     }
 
     #[inline(always)]
+    fn score(&self, felt: Felt<'_>, att: &[f32]) -> f32 {
+        let mut lanes = [0.0; LANES];
+        let n = att.len();
+        let whole = n - n % LANES;
+        for first in (0..whole).step_by(LANES) {
+            let at = first..first + LANES;
+            let (from, to) = (&felt.from[at.clone()], &felt.to[at.clone()]);
+            let (of_edge, att) = (&felt.of_edge[at.clone()], &att[at]);
+            for i in 0..LANES {
+                let felt = from[i] + (to[i] + felt.weight * of_edge[i]);
+                lanes[i] += att[i] * felt * self.by_leaky(felt);
+            }
+        }
+        for c in whole..n {
+            lanes[0] += att[c] * felt.at(c) * self.by_leaky(felt.at(c));
+        }
+        lanes.iter().sum()
+    }
+
+    #[inline(always)]
     fn forward(&self, node: usize, b: usize, h: usize, out: &mut [f32]) {
         let e = self.e;
         let n = e.width;
@@ -172,10 +191,7 @@ impl Rows<'_> {
         let mut top = f32::NEG_INFINITY;
         for edge in edges {
             let felt = self.felt(edge.node, node, b, h, n, edge.weight);
-            let score = sum([felt.from, felt.to, felt.of_edge, att], |[from, to, of_edge, att]| {
-                let felt = from + (to + felt.weight * of_edge);
-                att * felt * self.by_leaky(felt)
-            });
+            let score = self.score(felt, att);
             shares[edge.k] = score;
             top = max(top, score);
         }
@@ -205,7 +221,7 @@ impl Rows<'_> {
         let mut mean = 0.0;
         for &Edge { node, k, .. } in edges {
             let from = self.of(self.from, node, b, h, n);
-            by_scores[k] = sum([g, from], |[g, from]| g * from) / e.heads as f32 + by_shares[k];
+            by_scores[k] = dot(g, from) / e.heads as f32 + by_shares[k];
             mean += shares[k] * by_scores[k];
         }
         let (by_to, rest) = sums.split_at_mut(e.features());

@@ -11,7 +11,6 @@ mod fft;
 mod gather;
 mod graph_attention;
 mod ipa;
-mod lanes;
 mod long_conv;
 mod matmul;
 mod memory;

@@ -4,7 +4,6 @@
 use rayon::prelude::*;
 
 use super::chain::{has_avx2, sweep};
-use super::lanes::{LANES, by_lanes, lanes};
 use super::{Call, with_scratch};
 use crate::ops::rows;
 use crate::ops::splat::{Direction, Splat};
@@ -60,11 +59,7 @@ fn factors(op: &Splat, places: &[f32], widths: &[f32], work: impl FnOnce(Factors
             let first = (place + centre - reach).ceil().max(0.0);
             let last = (place + centre + reach).floor().min(side - 1.0);
             // A place that is no number has an empty window.
-            let count = if last >= first { (last - first) as usize + 1 } else { return [0, 0] };
-            let first = first as usize;
-            // Along x in whole lanes, where they fit.
-            let wide = count.next_multiple_of(LANES);
-            if at % 2 == 0 && wide <= op.side { [first.min(op.side - wide), wide] } else { [first, count] }
+            if last >= first { [first as usize, (last - first) as usize + 1] } else { [0, 0] }
         })
         .collect();
     let step = windows.iter().map(|w| w[1]).max().unwrap_or(0);
@@ -76,12 +71,9 @@ fn factors(op: &Splat, places: &[f32], widths: &[f32], work: impl FnOnce(Factors
             let lines = away.chunks_mut(step).zip(exponents.chunks_mut(step));
             for (at, (away, exponents)) in lines.enumerate() {
                 let falls = -0.5 / (widths[at / 2] * widths[at / 2]);
-                let (middle, reach) = (places[at] + centre, op.reach * widths[at / 2]);
                 for (i, (away, exponent)) in away.iter_mut().zip(exponents).enumerate() {
-                    let pixel = (windows[at][0] + i) as f32;
-                    *away = pixel - centre - places[at];
-                    let is_near = pixel >= middle - reach && pixel <= middle + reach;
-                    *exponent = if is_near { *away * *away * falls } else { f32::NEG_INFINITY };
+                    *away = (windows[at][0] + i) as f32 - centre - places[at];
+                    *exponent = *away * *away * falls;
                 }
             }
             sweep(&rows::exponential, &[exponents], gaussian);
@@ -94,44 +86,45 @@ fn factors(op: &Splat, places: &[f32], widths: &[f32], work: impl FnOnce(Factors
 fn spread_any(f: &Factors<'_>, amplitudes: &[f32], out: &mut [f32]) {
     for (atom, amplitude) in amplitudes.iter().enumerate() {
         let ((left, _, across), (top, _, down)) = (f.axis(atom, 0), f.axis(atom, 1));
-        by_lanes!(across.len(), |c, W| {
-            let across = lanes::<W>(across, c);
-            for (row, down) in (top..).zip(down) {
-                let factor = amplitude * down;
-                let line = &mut out[row * f.side + left + c..][..W];
-                line.iter_mut().zip(across).for_each(|(pixel, across)| *pixel += factor * across);
-            }
-        });
+        for (row, down) in (top..).zip(down) {
+            let factor = amplitude * down;
+            let line = &mut out[row * f.side + left..][..across.len()];
+            line.iter_mut().zip(across).for_each(|(pixel, across)| *pixel += factor * across);
+        }
     }
 }
 
 #[inline(always)]
 fn gather_any(f: &Factors<'_>, image: &[f32], out: &mut [f32]) {
-    for (atom, out) in out.chunks_mut(4).enumerate() {
-        let ((left, dx, across), (top, dy, down)) = (f.axis(atom, 0), f.axis(atom, 1));
-        let mut sums = [[0.0; LANES]; 4];
-        by_lanes!(across.len(), |c, W| {
+    with_scratch(3 * f.step, |columns| {
+        for (atom, out) in out.chunks_mut(4).enumerate() {
+            let ((left, dx, across), (top, dy, down)) = (f.axis(atom, 0), f.axis(atom, 1));
             // Along y first, all columns side by side.
-            let (mut plain, mut once, mut twice) = ([0.0; W], [0.0; W], [0.0; W]);
+            let columns = &mut columns[..3 * across.len()];
+            columns.fill(0.0);
+            let (plain, rest) = columns.split_at_mut(across.len());
+            let (once, twice) = rest.split_at_mut(across.len());
             for ((row, &dy), &down) in (top..).zip(dy).zip(down) {
-                let line = lanes::<W>(image, row * f.side + left + c);
+                let line = &image[row * f.side + left..][..across.len()];
                 let (first, second) = (down * dy, down * dy * dy);
-                for i in 0..W {
-                    plain[i] += line[i] * down;
-                    once[i] += line[i] * first;
-                    twice[i] += line[i] * second;
+                for (((pixel, plain), once), twice) in
+                    line.iter().zip(&mut *plain).zip(&mut *once).zip(&mut *twice)
+                {
+                    *plain += pixel * down;
+                    *once += pixel * first;
+                    *twice += pixel * second;
                 }
             }
-            let (dx, across) = (lanes::<W>(dx, c), lanes::<W>(across, c));
-            for i in 0..W {
-                sums[0][i] += across[i] * plain[i];
-                sums[1][i] += across[i] * dx[i] * plain[i];
-                sums[2][i] += across[i] * once[i];
-                sums[3][i] += across[i] * (dx[i] * dx[i] * plain[i] + twice[i]);
+            let mut sums = [0.0; 4];
+            for (i, (&dx, &across)) in dx.iter().zip(across).enumerate() {
+                sums[0] += across * plain[i];
+                sums[1] += across * dx * plain[i];
+                sums[2] += across * once[i];
+                sums[3] += across * (dx * dx * plain[i] + twice[i]);
             }
-        });
-        out.iter_mut().zip(sums).for_each(|(out, lanes)| *out = lanes.iter().sum());
-    }
+            out.copy_from_slice(&sums);
+        }
+    });
 }
 
 /// Adds all atoms to an image.
