@@ -174,8 +174,8 @@ impl Rows<'_> {
                 lanes[i] += att[i] * felt * self.by_leaky(felt);
             }
         }
-        for c in whole..n {
-            lanes[0] += att[c] * felt.at(c) * self.by_leaky(felt.at(c));
+        for (c, att) in att.iter().enumerate().skip(whole) {
+            lanes[0] += att * felt.at(c) * self.by_leaky(felt.at(c));
         }
         lanes.iter().sum()
     }
