@@ -32,7 +32,7 @@ for task in $tasks; do
                 -o "tps-report/$name"
         done ;;
     upsample) # from 1 ps to 0.1 ps
-        "$kinesome" mdgen train --sim-condition --cond-interval 10 "${network[@]}" --train-split train.csv --suffix _100fs --num-frames 21 --repeat 96 --epochs 20 -o up
+        "$kinesome" mdgen train --sim-condition --cond-interval 10 "${network[@]}" --train-split train.csv --suffix _100fs --num-frames 21 --repeat 96 --epochs 60 -o up
         "$kinesome" mdgen upsample --sim-ckpt up/last.ckpt --data-dir "$data" --suffix _100fs --split train.csv --stored-interval 10 \
             --batch-size 10 -o up-fine
         for name in AAAA DTIE GPQS KLVF YWGS; do
