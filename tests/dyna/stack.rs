@@ -6,10 +6,13 @@ use std::sync::Arc;
 use kinesome::cryo::simulate::{Ensemble, SimulateOptions, simulate};
 use kinesome::device::cpu::Cpu;
 use kinesome::io::structure::Structure;
+use kinesome::plan::{Options, Step, Store};
 use kinesome::protein::superpose::rmsd;
 use kinesome::systems::dyna::checkpoint::EpochLosses;
 use kinesome::systems::dyna::config::Config;
 use kinesome::systems::dyna::train::{Trainer, Watch};
+use kinesome::tape::Tape;
+use kinesome::tensor::{DType, Tensor};
 
 use crate::secondary::data;
 
@@ -147,6 +150,49 @@ pub fn score(trainer: &Trainer, stack: &Stack) -> Score {
         closest: structures.iter().step_by(7).map(closest).fold(f64::INFINITY, f64::min),
         explained: explained(&latents, trainer.network.encoder.z, &angles),
     }
+}
+
+/// What true poses leave to be found: the mean RMSD to the truth, Å, of whichever of fifty true conformations agrees best
+/// with each particle, among the first `count`.
+pub fn oracle(trainer: &Trainer, stack: &Stack, count: usize) -> f64 {
+    const BATCH: usize = 50;
+    let (network, particles) = (&trainer.network, &trainer.particles);
+    let n = trainer.reference.len();
+    let tape = Tape::new();
+    let inputs = network.inputs(&tape, BATCH, None);
+    let places = tape.input("places", &[n, 3, 1], DType::F32).expand(&[n, 3, BATCH]);
+    let off = network.disagreement(&inputs, places);
+    let store = Store::new(Arc::new(Cpu::new()));
+    let mut step = Step::new(&store, &tape, &[("off", off)], Options::default()).expect("a step");
+    let ensemble = path();
+    let atoms = &ensemble.models_at(&[0.0], 0.0)[0].atoms;
+    let conformations: Vec<Vec<[f64; 3]>> = (0..=50)
+        .map(|t| {
+            let all = ensemble.atoms(f64::from(t) / 50.0).zip(atoms);
+            all.filter(|(_, atom)| atom.name == "CA").map(|((place, _), _)| place).collect()
+        })
+        .collect();
+    let indices: Vec<usize> = (0..count.min(particles.len())).collect();
+    let mut sum = 0.0;
+    for chunk in indices.chunks(BATCH) {
+        let batch = particles.batch(chunk, BATCH).expect("a batch");
+        let mut best = vec![(f32::INFINITY, 0); chunk.len()];
+        for (c, conformation) in conformations.iter().enumerate() {
+            let places = conformation.iter().flatten().map(|&x| x as f32).collect();
+            let places = Tensor::f32(&[n, 3, 1], places);
+            let feeds: Vec<_> = batch.feeds().into_iter().chain([("places", &places)]).collect();
+            step.run(&feeds).expect("a run");
+            let off = step.fetch("off").expect("numbers").to_f32();
+            for (best, &off) in best.iter_mut().zip(&off) {
+                if off < best.0 {
+                    *best = (off, c);
+                }
+            }
+        }
+        sum +=
+            chunk.iter().zip(best).map(|(&i, (_, c))| rmsd(&conformations[c], &stack.truth[i])).sum::<f64>();
+    }
+    sum / indices.len() as f64
 }
 
 /// Between LID and CORE, degrees (Beckstein et al., J. Mol. Biol. 394:160, 2009).

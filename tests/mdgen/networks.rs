@@ -131,8 +131,9 @@ fn refs<'a>(feeds: &'a [(&'static str, Tensor)]) -> Vec<(&'a str, &'a Tensor)> {
 
 #[test]
 fn losses_and_gradients() {
-    for name in NAMES {
-        let case = Case::new(name);
+    for (name, recompute) in NAMES.into_iter().flat_map(|name| [(name, false), (name, true)]) {
+        let mut case = Case::new(name);
+        case.network.recompute = recompute;
         let tape = Tape::new();
         let noise = |shape: &[usize]| tape.input("noise", shape, DType::F32);
         let losses = case.network.losses(&tape, case.batch, noise);

@@ -150,7 +150,7 @@ impl Network {
     }
 
     /// Minus the correlation of each particle `[B]` with scatterers at places `[N, 3, B]`.
-    fn disagreement<'t>(&self, inputs: &Inputs<'t>, scatterers: Var<'t>) -> Var<'t> {
+    pub fn disagreement<'t>(&self, inputs: &Inputs<'t>, scatterers: Var<'t>) -> Var<'t> {
         let side = self.projector.side;
         let mask = scatterers.tape().constant(Tensor::f32(&[side, side], self.mask.clone()));
         let images = filter(self.projector.project(scatterers, inputs.rotations), inputs.filters);

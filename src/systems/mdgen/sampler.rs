@@ -314,6 +314,44 @@ mod tests {
         assert_eq!(decay(Solver::Euler { steps: 20 }, &times).0.len(), times.len());
     }
 
+    /// Data of one normal distribution: the velocity is known, and the noise of the solver must not change what comes out,
+    /// only tear it from where it began.
+    #[test]
+    fn noise_keeps_the_distribution() {
+        let (mean, spread, count) = (1.5, 0.4, 20_000);
+        let mut philox = Philox::new(1, 2);
+        let begin: Vec<f32> = (0..count).map(|_| philox.normal() as f32).collect();
+        for path in [Path::Gvp, Path::Linear] {
+            let mut field = |x: &[f32], t: f64| {
+                let c = path.at(t);
+                let variance = (c.a * spread).powi(2) + c.s * c.s;
+                Ok(x.iter()
+                    .map(|&x| {
+                        let off = (x as f64 - c.a * mean) / variance;
+                        let (data, noise) = (mean + c.a * spread * spread * off, c.s * off);
+                        (c.a_rate * data + c.s_rate * noise) as f32
+                    })
+                    .collect())
+            };
+            let mut end = |solver: Solver| {
+                let (states, _) = solver.run(begin.clone(), &[1.0], path, &mut field).unwrap();
+                let end: Vec<f64> = states[0].iter().map(|&x| (x as f64 - mean) / spread).collect();
+                let n = count as f64;
+                let moment = |k: i32| end.iter().map(|x| x.powi(k)).sum::<f64>() / n;
+                let product = end.iter().zip(&begin).map(|(x, &b)| x * b as f64).sum::<f64>() / n;
+                ([1, 2, 4].map(moment), product)
+            };
+            let (_, kept) = end(Solver::Heun { steps: 200 });
+            let (moments, torn) = end(Solver::Sde { steps: 1000, seed: 3, stream: 4 });
+            for (moment, wanted, tolerance) in
+                [(moments[0], 0.0, 0.03), (moments[1], 1.0, 0.05), (moments[2], 3.0, 0.3)]
+            {
+                assert!((moment - wanted).abs() < tolerance, "{path:?}: {moments:?}");
+            }
+            assert!(kept > 0.97 && torn < 0.7, "{path:?}: {kept} {torn}");
+        }
+    }
+
     #[test]
     fn what_is_not_finite_is_an_error() {
         let mut field = |x: &[f32], _: f64| Ok(vec![f32::NAN; x.len()]);
