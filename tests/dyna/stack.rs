@@ -162,7 +162,7 @@ pub fn oracle(trainer: &Trainer, stack: &Stack, count: usize) -> f64 {
     let inputs = network.inputs(&tape, BATCH, None);
     let places = tape.input("places", &[n, 3, 1], DType::F32).expand(&[n, 3, BATCH]);
     let off = network.disagreement(&inputs, places);
-    let store = Store::new(Arc::new(Cpu::new()));
+    let store = Store::new(Arc::new(Cpu::new()), 0);
     let mut step = Step::new(&store, &tape, &[("off", off)], Options::default()).expect("a step");
     let ensemble = path();
     let atoms = &ensemble.models_at(&[0.0], 0.0)[0].atoms;
