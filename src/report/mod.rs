@@ -9,6 +9,7 @@ pub mod figure;
 mod furniture;
 mod layers;
 mod layout;
+pub mod maps;
 pub mod page;
 pub mod plots;
 mod raster;

@@ -12,6 +12,7 @@ use crate::io::atomic;
 use crate::systems::dyna::checkpoint::latest;
 use crate::systems::dyna::density::checkpoint::EpochLoss;
 use crate::systems::dyna::density::config::Config;
+use crate::systems::dyna::density::page::page;
 use crate::systems::dyna::density::train::{Trainer, Watch};
 
 /// Learn the density of given latents, without the model
@@ -25,7 +26,8 @@ Examples:
 The latents are those of another stage (dyna residue), a row for each particle of the star file. A network learns what \
 density goes with a latent; no atomic model enters, so maps check what the other stage found. Every few epochs a folder \
 EPOCH_STEP appears in the run's: ckpt.pt, z.npy, vol_kmeans_000.mrc .. (of cluster centres), vol_pca_1_000.mrc .. (along \
-the axes of most variance), and beside them which latents and particles these are. Particles are white, as RELION extracts \
+the axes of most variance), and beside them which latents and particles these are; the last one has a report, which says \
+how the maps change and, where pca-1.pdb lies beside the latents, whether they change as these structures do. Particles are white, as RELION extracts \
 them; else say --contrast dark. Settings have the names that CryoDyna's configurations have: a TOML file with --config, \
 single ones with --cfg-options loss.mask_rad_for_image_loss=0.85.")]
 pub struct Args {
@@ -195,7 +197,13 @@ pub fn run(args: Args) -> Result<()> {
         log.line(text)?;
     }
     trainer.run(&mut log)?;
-    println!("{}", trainer.last_folder().display());
+    let folder = trainer.last_folder();
+    let report = folder.join("report.html");
+    // Latents lie beside the structures that they became.
+    let html = page(&trainer, &folder, trainer.config.extra_input_data_attr.given_z.parent())?;
+    atomic::write(&report, |out| out.write_all(html.as_bytes()))?;
+    note(&format!("report: {}", report.display()));
+    println!("{}", folder.display());
     Ok(())
 }
 

@@ -87,6 +87,8 @@ fn a_run_writes_its_files_and_goes_on_to_the_same_bits() {
         }
     }
     assert!(!folder.join("vol_pca_2_000.mrc").exists(), "a latent of one number has one axis");
+    let report = std::fs::read_to_string(folder.join("report.html")).expect("a report");
+    assert!(report.contains("Along the latents") && report.contains("20</"), "{report:.2000}");
     let log = std::fs::read_to_string(stack.path("whole/run.log")).expect("a log");
     assert!(log.contains("20 particles of 16 pixels") && log.contains("epoch 3: loss"), "{log}");
 

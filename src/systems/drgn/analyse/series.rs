@@ -8,14 +8,12 @@ use crate::io::atomic;
 use crate::io::mrc::write_volume;
 use crate::report::chimerax;
 use crate::report::colour::{Rgb, category, mix};
-use crate::report::volume::{Contour, Style, contour_level, series_colour, surface};
+use crate::report::maps::{pictured, surfaces};
+use crate::report::volume::{Contour, contour_level, series_colour};
 use crate::stats::rank::median;
 use crate::systems::drgn::evaluate::VolumeDecoder;
 use crate::systems::drgn::traverse::LatentPath;
 use crate::{Result, interrupt};
-
-/// Larger maps are pictured at this side: finer detail would not show.
-const PICTURED: usize = 96;
 
 /// Volumes at points of latent space.
 #[derive(Clone, Debug)]
@@ -48,31 +46,6 @@ impl Tinge {
             Tinge::Cluster => mix(category(i, n), [0xd8; 3], 0.45),
         }
     }
-}
-
-/// Cuts all maps to the cube that holds the molecule in every one of them, so that it fills the pictures.
-fn frame(maps: &mut [Volume]) -> Result<()> {
-    let reach = |map: &Volume| {
-        let level = contour_level(&map.data, Contour::Auto);
-        let n = map.n;
-        let away = |i: usize| {
-            let square = |v: usize| v.abs_diff(n / 2).pow(2);
-            square(i % n) + square(i / n % n) + square(i / (n * n))
-        };
-        let inside = map.data.iter().enumerate().filter(|(_, v)| **v >= level);
-        let mut squares: Vec<usize> = inside.map(|(i, _)| away(i)).collect();
-        squares.sort_unstable();
-        // Specks in the solvent do not count.
-        squares
-            .get(squares.len().saturating_sub(1) * 99 / 100)
-            .map_or(n, |s| (*s as f64).sqrt().ceil() as usize)
-    };
-    let most = maps.iter().map(reach).max().unwrap_or(0);
-    for map in maps {
-        let side = (2 * most + 6).next_multiple_of(2).min(map.n).max(2);
-        map.crop(side)?;
-    }
-    Ok(())
 }
 
 /// Makes all series of one analysis.
@@ -114,26 +87,17 @@ impl Maker<'_> {
             } else if i + 1 == rows.len() {
                 series.ends = Some(correlation(&first, &volume.data)?);
             }
-            if volume.n > PICTURED && volume.n.is_multiple_of(2) {
-                volume.downsample(PICTURED)?;
-            }
-            small.push(volume);
+            small.push(pictured(volume)?);
             series.volumes.push(path);
             self.done += 1;
             (self.progress)("volumes", self.done, self.total)?;
         }
         // One level for all: else each volume would seem to be equally large.
         series.level = median(&levels) as f32;
-        frame(&mut small)?;
-        let pictured: Vec<f64> =
-            small.iter().map(|v| f64::from(contour_level(&v.data, Contour::Auto))).collect();
-        let contour = Contour::Level(median(&pictured) as f32);
-        for (i, (volume, path)) in small.iter().zip(&series.volumes).enumerate() {
-            interrupt::check()?;
-            let style = Style { contour, colour: tinge.of(i, small.len()), ..Style::default() };
-            let png = surface(&volume.data, volume.n, style)?;
-            atomic::write(&path.with_extension("png"), |out| out.write_all(&png))?;
-            series.pictures.push(png);
+        let count = small.len();
+        series.pictures = surfaces(&mut small, |i| tinge.of(i, count))?;
+        for (png, path) in series.pictures.iter().zip(&series.volumes) {
+            atomic::write(&path.with_extension("png"), |out| out.write_all(png))?;
         }
         // The script lies beside the volumes and names them without a folder.
         let names: Vec<PathBuf> =

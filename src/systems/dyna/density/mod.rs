@@ -8,4 +8,5 @@ pub mod decoder;
 pub mod evaluate;
 pub mod images;
 pub mod model;
+pub mod page;
 pub mod train;
