@@ -1,7 +1,7 @@
 //! Motion learned from particles whose truth is known.
 
 use kinesome::protein::superpose::rmsd;
-use kinesome::systems::dyna::config::Stage;
+use kinesome::systems::dyna::config::{Config, Stage};
 use kinesome::tape::Tape;
 use kinesome::tensor::Tensor;
 
@@ -69,13 +69,29 @@ fn motion_is_learned() {
 fn motion_of_beads_is_learned() {
     let stack = Stack::new(400, 64, 2.0, 1.0, 0.5);
     let mut config = stack.config();
-    config.stage = Stage::Beads;
     config.model.model_cfg.e_hidden_dim = vec![64, 32, 32, 32];
     config.model.model_cfg.z_dim = 8;
     config.model.model_cfg.latent_dim = 16;
     config.data_loader.train_batch_per_gpu = 40;
     config.optimizer.lr = 3e-3;
     config.trainer.max_epochs = 40;
+    beads_are_learned(&stack, config, 0.6);
+}
+
+/// The measure of the method with beads.
+#[test]
+#[ignore = "takes up to an hour"]
+fn adenylate_kinase_of_beads_moves() {
+    let stack = Stack::new(3000, 64, 2.0, 0.1, 0.5);
+    let mut config = stack.config();
+    config.optimizer.lr = 1e-3;
+    config.trainer.max_epochs = 30;
+    beads_are_learned(&stack, config, 0.45);
+}
+
+/// Trains beads and asserts that they end within a share of the static model's distance.
+fn beads_are_learned(stack: &Stack, mut config: Config, share: f64) {
+    config.stage = Stage::Beads;
     config.trainer.check_val_every_n_epoch = 40;
     let out = tempfile::tempdir().expect("a folder");
     let mut trainer = trainer(config, out.path());
@@ -113,7 +129,7 @@ fn motion_of_beads_is_learned() {
     let (start, end) = (energies(std::slice::from_ref(&beads.places)), energies(&some));
     let seconds = begun.elapsed().as_secs_f64();
     println!("RMSD {learned:.3} of {still:.3} Å, {start:?} to {end:?}, {seconds:.0} s");
-    assert!(learned < 0.6 * still, "{learned} of {still}");
+    assert!(learned < share * still, "{learned} of {still}");
     for name in ["bonds", "angles", "dihedrals", "impropers", "pairs"] {
         assert!(end[name][0] <= start[name][0], "{name}: {} from {}", end[name][0], start[name][0]);
     }
