@@ -29,7 +29,7 @@ const SMALL: [&str; 12] = [
     "data_loader.val_batch_per_gpu=20",
 ];
 
-fn residue(stack: &Stack, out: &str, more: &[&str]) -> Output {
+pub fn residue(stack: &Stack, out: &str, more: &[&str]) -> Output {
     let all = [&["dyna", "residue", "particles.star", "model.pdb", "-o", out], more, &SMALL[..]].concat();
     kinesome(stack.folder.path(), &all)
 }

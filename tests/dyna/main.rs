@@ -11,6 +11,7 @@ mod learning;
 mod losses;
 mod martini;
 mod minimise;
+mod modes;
 mod networks;
 mod python;
 mod relax;

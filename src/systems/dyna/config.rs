@@ -13,6 +13,7 @@ use super::python;
 use super::reference::Reference;
 use crate::io::atomic;
 use crate::protein::martini::Topology;
+use crate::protein::modes;
 use crate::{Error, Result};
 
 /// What moves.
@@ -29,6 +30,9 @@ pub enum Stage {
 /// What MARTINI's terms weigh beside the images where each is the mean of its list: with more, beads relax and the
 /// images are not heard.
 const MARTINI: f32 = 0.05;
+/// What bonds and the elastic network weigh where normal modes move the points: few modes keep a structure together by
+/// themselves, and stretch all bonds a little where they turn.
+const MODES: f32 = 0.1;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -42,6 +46,7 @@ pub struct Config {
     /// As the reference does it where that is a fault.
     pub parity: bool,
     pub dataset_attr: Dataset,
+    pub extra_input_data_attr: Extra,
     pub data_process: Process,
     pub data_loader: Loader,
     pub model: Model,
@@ -71,6 +76,23 @@ pub struct Dataset {
     pub contrast: String,
     /// Bend the model smoothly by so much before anything is learned, Å: does the motion depend on it?
     pub perturb: f64,
+}
+
+/// What moves points where it is no shift of each.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Extra {
+    /// Normal modes, `[3N, M]`.
+    #[serde(skip_serializing_if = "is_empty")]
+    pub nma_path: PathBuf,
+    /// That many of them, 0: all; without a file those of an elastic network.
+    pub nma_modes: usize,
+    /// Of that network, Å.
+    pub nma_cutoff: f64,
+}
+
+fn is_empty(path: &Path) -> bool {
+    path.as_os_str().is_empty()
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -115,6 +137,8 @@ pub struct Networks {
     pub e_hidden_dim: Vec<usize>,
     pub attention_layer: usize,
     pub z_dim: usize,
+    /// Between a latent and what there is of normal modes.
+    pub d_hidden_dim: Vec<usize>,
     /// Features of a residue in the decoder.
     pub latent_dim: usize,
 }
@@ -228,6 +252,7 @@ impl Default for Config {
             do_ref_init: false,
             parity: false,
             dataset_attr: Dataset::default(),
+            extra_input_data_attr: Extra::default(),
             data_process: Process::default(),
             data_loader: Loader::default(),
             model: Model::default(),
@@ -236,6 +261,12 @@ impl Default for Config {
             analyze: Analyze::default(),
             trainer: Trainer::default(),
         }
+    }
+}
+
+impl Default for Extra {
+    fn default() -> Self {
+        Extra { nma_path: PathBuf::new(), nma_modes: 0, nma_cutoff: modes::CUTOFF }
     }
 }
 
@@ -258,6 +289,7 @@ impl Default for Networks {
             e_hidden_dim: vec![512, 256, 128, 128],
             attention_layer: 2,
             z_dim: 64,
+            d_hidden_dim: vec![32, 64, 128],
             latent_dim: 32,
         }
     }
@@ -334,6 +366,9 @@ impl Config {
         if let Some((name, _)) = counts.iter().find(|(_, value)| *value == 0) {
             return bad(format!("{name} is 0; give it at least 1"));
         }
+        if self.model.model_cfg.d_hidden_dim.contains(&0) {
+            return bad("model.model_cfg.d_hidden_dim holds 0; give widths of at least 1".into());
+        }
         let loss = &self.loss;
         let positive = [
             ("optimizer.lr", self.optimizer.lr),
@@ -356,6 +391,10 @@ impl Config {
             ("clash_max_cutoff", loss.clash_max_cutoff),
             ("nonbonded_cutoff", loss.nonbonded_cutoff),
         ];
+        let cutoff = self.extra_input_data_attr.nma_cutoff;
+        if !(1.0..=200.0).contains(&cutoff) {
+            return bad(format!("extra_input_data_attr.nma_cutoff is {cutoff}; give 1 to 200 Å"));
+        }
         if let Some((name, value)) = distances.iter().find(|(_, v)| !(0.0..=200.0).contains(v)) {
             return bad(format!("loss.{name} is {value}; give 0 to 200 Å"));
         }
@@ -424,12 +463,14 @@ impl Config {
     pub fn structural(&self, reference: &Reference) -> Box<dyn Structural> {
         let loss = &self.loss;
         let springs = Springs::new(reference, &self.cutoffs());
+        let free = self.parity || self.extra_input_data_attr.nma_modes == 0;
+        let held = if free { 1.0 } else { MODES };
         let Some(beads) = &reference.beads else {
             return Box::new(Residues {
                 springs,
                 weights: losses::Weights {
-                    connected: loss.connect_weight,
-                    elastic: loss.dist_weight,
+                    connected: held * loss.connect_weight,
+                    elastic: held * loss.dist_weight,
                     clash: loss.clash_weight,
                 },
                 keep: loss.dist_keep_ratio,
@@ -449,7 +490,7 @@ impl Config {
                 dihedrals: scale * loss.torsion_weight,
                 impropers: scale * loss.improper_weight,
                 pairs: scale * loss.nonbonded_weight,
-                elastic: loss.dist_weight,
+                elastic: held * loss.dist_weight,
             },
             morse: loss.morse_a,
             keep: loss.dist_keep_ratio,

@@ -68,7 +68,7 @@ impl Evaluator<'_> {
             filled.resize(size * z, 0.0);
             step.run(&[("z", &Tensor::f32(&[size, z], filled))])?;
             let values = step.fetch("places")?.to_f32();
-            let each = self.network.decoder.points() * 3;
+            let each = self.network.motion.points() * 3;
             structures.extend(
                 values.chunks(each).take(chunk.len() / z).map(|structure| {
                     structure.chunks(3).map(|p| [p[0], p[1], p[2]].map(f64::from)).collect()

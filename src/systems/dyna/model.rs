@@ -1,11 +1,12 @@
 //! The network and its losses on the tape: particle image to latent, latent to structure, structure to image.
 
 use super::config::Config;
-use super::decoder::{Beads, Decoder};
+use super::decoder::{Beads, Decoder, Motion};
 use super::encoder::{Encoder, Kind};
 use super::graph::{Graph, blocks};
 use super::image::{Projector, disagreement, filter};
 use super::losses::{Part, Structural};
+use super::modes::{self, Modes};
 use super::reference::Reference;
 use crate::Result;
 use crate::nn::graph::pick;
@@ -18,7 +19,7 @@ pub const RESIDENT: &str = "resident.";
 
 pub struct Network {
     pub encoder: Encoder,
-    pub decoder: Decoder,
+    pub motion: Motion,
     pub projector: Projector,
     structural: Box<dyn Structural>,
     image_weight: f32,
@@ -58,7 +59,7 @@ impl<'t> Losses<'t> {
 }
 
 impl Network {
-    /// For images of `side` pixels of `apix` Å that are compared inside `mask`.
+    /// For images of `side` pixels of `apix` Å that are compared inside `mask`. Normal modes are put into its store.
     pub fn new(
         config: &Config,
         reference: &Reference,
@@ -68,23 +69,20 @@ impl Network {
     ) -> Result<Network> {
         let encoder = config.encoder();
         encoder.check()?;
-        let residues = reference.backbone(&reference.places);
-        let graph = Graph::new(&residues, &reference.residue_chains(), blocks(reference), config.knn_num);
-        let beads = reference.beads.as_ref().map(|beads| Beads {
-            to_residue: (0..reference.len())
-                .map(|i| {
-                    let (here, there) = (reference.places[i], residues[beads.residue_of[i]]);
-                    [0, 1, 2].map(|k| there[k] - here[k])
-                })
-                .collect(),
-            residue_of: beads.residue_of.clone(),
-        });
-        let width = config.model.model_cfg.latent_dim;
+        let networks = &config.model.model_cfg;
+        let motion = match config.extra_input_data_attr.nma_modes {
+            0 => Motion::Free(free(reference, config.knn_num, networks.latent_dim)),
+            count => Motion::Modes(Modes {
+                hidden: networks.d_hidden_dim.clone(),
+                count,
+                places: reference.places.clone(),
+            }),
+        };
         let sigma = config.data_process.sigma;
         Ok(Network {
             frozen_attention: config.parity && encoder.kind == Kind::Attention,
             encoder,
-            decoder: Decoder::new(graph, beads, width),
+            motion,
             projector: Projector {
                 side,
                 apix,
@@ -167,20 +165,20 @@ impl Network {
 
     /// Correlations `[B]` of the particles with the structures of latents `[B, z]`.
     pub fn correlation<'t>(&self, inputs: &Inputs<'t>, z: Var<'t>) -> Var<'t> {
-        let shifts = self.decoder.record(z);
+        let shifts = self.motion.record(z);
         -self.disagreement(inputs, self.scatterers(shifts, self.shifted(shifts)))
     }
 
     /// What the microscope would see `[B, D, D]` of the structures of latents `[B, z]`.
     pub fn predicted<'t>(&self, inputs: &Inputs<'t>, z: Var<'t>) -> Var<'t> {
-        let shifts = self.decoder.record(z);
+        let shifts = self.motion.record(z);
         let scatterers = self.scatterers(shifts, self.shifted(shifts));
         filter(self.projector.project(scatterers, inputs.rotations), inputs.filters)
     }
 
     /// The losses of latents `[B, z]`.
     pub fn losses<'t>(&self, inputs: &Inputs<'t>, z: Var<'t>) -> Losses<'t> {
-        let shifts = self.decoder.record(z);
+        let shifts = self.motion.record(z);
         let places = self.shifted(shifts);
         let image = self.disagreement(inputs, self.scatterers(shifts, places)).mean_all();
         let mut parts = vec![Part { name: "image", weight: self.image_weight, value: image }];
@@ -216,7 +214,7 @@ impl Network {
         let inputs = self.inputs(tape, batch, resident);
         let key = tape.input("key", &[4], DType::I32);
         let z = self.encoder.record(inputs.images, None, Some(key));
-        let loss = self.decoder.record(z).square().mean_all();
+        let loss = self.motion.record(z).square().mean_all();
         self.update(tape, loss, adam);
         loss
     }
@@ -237,7 +235,7 @@ impl Network {
     /// The points' places `[B, N, 3]` of the input `z` `[B, z]`.
     pub fn decoding<'t>(&self, tape: &'t Tape, batch: usize) -> Var<'t> {
         let z = tape.input("z", &[batch, self.encoder.z], DType::F32);
-        self.shifted(self.decoder.record(z)).permute(&[2, 0, 1])
+        self.shifted(self.motion.record(z)).permute(&[2, 0, 1])
     }
 
     /// Declares every parameter.
@@ -250,9 +248,26 @@ impl Network {
         let forgotten = ["encoder.attn_layers.", "encoder.post_norm."];
         let stays = |name: &str| {
             name.starts_with(RESIDENT)
+                || name == modes::STATE
                 || self.frozen_attention && forgotten.iter().any(|part| name.starts_with(part))
         };
         let states = tape.states().into_iter().filter(|s| !stays(&s.name));
         states.map(|s| (s.name, tape.var(s.node))).collect()
     }
+}
+
+/// A decoder that shifts each point of a reference.
+fn free(reference: &Reference, neighbours: usize, width: usize) -> Decoder {
+    let residues = reference.backbone(&reference.places);
+    let graph = Graph::new(&residues, &reference.residue_chains(), blocks(reference), neighbours);
+    let beads = reference.beads.as_ref().map(|beads| Beads {
+        to_residue: (0..reference.len())
+            .map(|i| {
+                let (here, there) = (reference.places[i], residues[beads.residue_of[i]]);
+                [0, 1, 2].map(|k| there[k] - here[k])
+            })
+            .collect(),
+        residue_of: beads.residue_of.clone(),
+    });
+    Decoder::new(graph, beads, width)
 }

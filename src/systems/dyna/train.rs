@@ -9,6 +9,7 @@ use super::config::Config;
 use super::data::Particles;
 use super::evaluate::Evaluator;
 use super::model::{Network, RESIDENT};
+use super::modes;
 use super::pictures;
 use super::reference::Reference;
 use super::split::Split;
@@ -53,17 +54,24 @@ pub struct Trainer {
 
 impl Trainer {
     /// Opens what the configuration names and checks that it belongs together.
-    pub fn new(config: Config, device: Arc<dyn Device>, folder: &Path) -> Result<Trainer> {
+    pub fn new(mut config: Config, device: Arc<dyn Device>, folder: &Path) -> Result<Trainer> {
         let particles = Particles::open(&config)?;
         let length = particles.side() as f64 * particles.apix();
         let reference = Reference::read(&config, length)?;
         if particles.len() < 2 {
             return Err(Error::usage("there is 1 particle: motion is learned from many"));
         }
+        let modes = modes::asked(&config, &reference)?;
+        if let Some(modes) = &modes {
+            config.extra_input_data_attr.nma_modes = modes.shape[1];
+        }
         let network =
             Network::new(&config, &reference, particles.side(), particles.apix(), particles.compared())?;
         let adam = Adam { lr: config.optimizer.lr, weight_decay: 0.01, decoupled: true, ..Adam::default() };
         let store = Store::new(device, config.seed);
+        if let Some(modes) = &modes {
+            store.set(modes::STATE, modes)?;
+        }
         let position =
             Position { epoch: 0, step: 0, images: particles.len(), history: vec![], scores: vec![] };
         let split = Split::new(particles.len(), &config.data_loader, config.seed);
@@ -160,6 +168,7 @@ impl Trainer {
             let dataset = &mut config.dataset_attr;
             (dataset.starfile_path, dataset.ref_pdb_path, dataset.ref_cg_pdb_path) = Default::default();
             dataset.dataset_dir = None;
+            config.extra_input_data_attr.nma_path = Default::default();
             config
         };
         if free(&checkpoint.config) != free(&self.config)
