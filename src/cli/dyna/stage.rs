@@ -59,6 +59,9 @@ pub struct Flags {
     /// Numbers of a latent [default: 64]
     #[arg(long, value_name = "N", help_heading = "Network")]
     z_dim: Option<usize>,
+    /// A distribution of latents for each image (cryoSTAR), not one: its means are z.npy, log-variances z_logvar.npy
+    #[arg(long, help_heading = "Network")]
+    variational: bool,
     /// Features of a residue or bead in the decoder [default: 32]
     #[arg(long, value_name = "N", help_heading = "Network")]
     latent_dim: Option<usize>,
@@ -181,6 +184,7 @@ impl Flags {
             ("data_process.low_pass_bandwidth", number(self.low_pass_bandwidth)),
             ("model.model_cfg.encoder_cls", encoder.and_then(|kind| Value::try_from(kind).ok())),
             ("model.model_cfg.z_dim", count(self.z_dim)),
+            ("model.model_cfg.variational", self.variational.then_some(Value::Boolean(true))),
             ("model.model_cfg.latent_dim", count(self.latent_dim)),
             ("extra_input_data_attr.nma_modes", count(self.modes)),
             ("extra_input_data_attr.nma_path", path(&self.nma_path)),

@@ -137,6 +137,8 @@ pub struct Networks {
     pub e_hidden_dim: Vec<usize>,
     pub attention_layer: usize,
     pub z_dim: usize,
+    /// An image has a distribution of latents (cryoSTAR), not one.
+    pub variational: bool,
     /// Between a latent and what there is of normal modes.
     pub d_hidden_dim: Vec<usize>,
     /// Features of a residue in the decoder.
@@ -169,6 +171,19 @@ pub struct Loss {
     /// Steepness of a pair's well, 1/Å.
     #[serde(rename = "Morse_a")]
     pub morse_a: f64,
+    /// Of the variational form: what the latents' divergence weighs in the end, over the pixels that are compared,
+    pub kl_beta_upper: f64,
+    /// from which step on,
+    pub warmup_step: u64,
+    /// and below what a number of a latent costs no less.
+    pub free_bits: f64,
+}
+
+impl Loss {
+    /// What the latents' divergence weighs in a step.
+    pub fn beta(&self, step: u64) -> f32 {
+        (self.kl_beta_upper * (step as f64 / self.warmup_step.max(1) as f64).min(1.0)) as f32
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -289,6 +304,7 @@ impl Default for Networks {
             e_hidden_dim: vec![512, 256, 128, 128],
             attention_layer: 2,
             z_dim: 64,
+            variational: false,
             d_hidden_dim: vec![32, 64, 128],
             latent_dim: 32,
         }
@@ -317,6 +333,9 @@ impl Default for Loss {
             improper_weight: 1.0,
             nonbonded_weight: 1.0,
             morse_a: 1.0,
+            kl_beta_upper: 0.5,
+            warmup_step: 10_000,
+            free_bits: 3.0,
         }
     }
 }
@@ -412,6 +431,10 @@ impl Config {
         if let Some((name, value)) = weights.iter().find(|(_, v)| !(*v >= 0.0 && v.is_finite())) {
             return bad(format!("loss.{name} is {value}; give 0 or more"));
         }
+        let costs = [("kl_beta_upper", loss.kl_beta_upper), ("free_bits", loss.free_bits)];
+        if let Some((name, value)) = costs.iter().find(|(_, v)| !(*v >= 0.0 && v.is_finite())) {
+            return bad(format!("loss.{name} is {value}; give 0 or more"));
+        }
         if self.dataset_attr.ref_cg_pdb_path.is_some() && self.stage == Stage::Residue {
             return bad("dataset_attr.ref_cg_pdb_path holds beads: it is for kinesome dyna beads".into());
         }
@@ -446,6 +469,7 @@ impl Config {
             hidden: networks.e_hidden_dim.clone(),
             attention_layers: networks.attention_layer,
             z: networks.z_dim,
+            variational: networks.variational,
         }
     }
 

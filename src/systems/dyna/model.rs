@@ -2,10 +2,10 @@
 
 use super::config::Config;
 use super::decoder::{Beads, Decoder, Motion};
-use super::encoder::{Encoder, Kind};
+use super::encoder::{Encoder, Kind, Posterior};
 use super::graph::{Graph, blocks};
 use super::image::{Projector, disagreement, filter};
-use super::losses::{Part, Structural};
+use super::losses::{Part, Structural, divergence};
 use super::modes::{self, Modes};
 use super::reference::Reference;
 use crate::Result;
@@ -16,6 +16,8 @@ use crate::train::Adam;
 
 /// States that hold a whole stack and not the network.
 pub const RESIDENT: &str = "resident.";
+/// The input that says what the latents' divergence weighs in a step of the variational form.
+pub const BETA: &str = "beta";
 
 pub struct Network {
     pub encoder: Encoder,
@@ -23,6 +25,8 @@ pub struct Network {
     pub projector: Projector,
     structural: Box<dyn Structural>,
     image_weight: f32,
+    /// A latent's number costs no less.
+    free_bits: f64,
     /// The reference's points, then what they carry, Å.
     places: Vec<[f64; 3]>,
     carriers: Vec<usize>,
@@ -92,6 +96,7 @@ impl Network {
             },
             structural: config.structural(reference),
             image_weight: config.loss.gmm_cryoem_weight,
+            free_bits: config.loss.free_bits,
             places: reference.scatterers().map(|s| s.place).collect(),
             carriers: reference.carried.iter().map(|c| c.by).collect(),
             mask: mask.to_vec(),
@@ -187,7 +192,7 @@ impl Network {
         Losses { total: total.unwrap_or(image), parts }
     }
 
-    /// A step of training on a batch; `key` draws what dropout leaves out.
+    /// A step of training on a batch; `key` draws what dropout leaves out and, as `beta` times what that costs, latents.
     pub fn training_step<'t>(
         &self,
         tape: &'t Tape,
@@ -197,8 +202,15 @@ impl Network {
     ) -> Losses<'t> {
         let inputs = self.inputs(tape, batch, resident);
         let key = tape.input("key", &[4], DType::I32);
-        let z = self.encoder.record(inputs.images, None, Some(key));
-        let losses = self.losses(&inputs, z);
+        let posterior = self.encoder.posterior(inputs.images, None, Some(key));
+        let mut losses = self.losses(&inputs, posterior.draw(key));
+        if let Posterior { mean, log_variance: Some(log_variance) } = posterior {
+            let value = divergence(mean, log_variance, self.free_bits);
+            let weight = 1.0 / self.mask.iter().sum::<f32>().max(1.0);
+            let beta = tape.input(BETA, &[], DType::F32);
+            losses.total = losses.total + (value * beta).scale(weight);
+            losses.parts.push(Part { name: "kl", weight, value });
+        }
         self.update(tape, losses.total, adam);
         losses
     }
@@ -213,7 +225,7 @@ impl Network {
     ) -> Var<'t> {
         let inputs = self.inputs(tape, batch, resident);
         let key = tape.input("key", &[4], DType::I32);
-        let z = self.encoder.record(inputs.images, None, Some(key));
+        let z = self.encoder.posterior(inputs.images, None, Some(key)).draw(key);
         let loss = self.motion.record(z).square().mean_all();
         self.update(tape, loss, adam);
         loss
@@ -226,10 +238,10 @@ impl Network {
         adam.record(tape, &parameters, &gradients);
     }
 
-    /// Latents `[B, z]` of the inputs `images` `[B, D D]` and `present` `[B]`.
-    pub fn encoding<'t>(&self, tape: &'t Tape, batch: usize) -> Var<'t> {
+    /// Latents of the inputs `images` `[B, D D]` and `present` `[B]`.
+    pub fn encoding<'t>(&self, tape: &'t Tape, batch: usize) -> Posterior<'t> {
         let images = tape.input("images", &[batch, self.pixels()], DType::F32);
-        self.encoder.record(images, Some(tape.input("present", &[batch], DType::F32)), None)
+        self.encoder.posterior(images, Some(tape.input("present", &[batch], DType::F32)), None)
     }
 
     /// The points' places `[B, N, 3]` of the input `z` `[B, z]`.

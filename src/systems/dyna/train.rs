@@ -8,12 +8,13 @@ use super::checkpoint::{self, Checkpoint, EpochLosses, Position, Score};
 use super::config::Config;
 use super::data::Particles;
 use super::evaluate::Evaluator;
-use super::model::{Network, RESIDENT};
+use super::model::{BETA, Network, RESIDENT};
 use super::modes;
 use super::pictures;
 use super::reference::Reference;
 use super::split::Split;
 use crate::device::Device;
+use crate::io::npy::{self, Array};
 use crate::plan::{Options, Program, Step, Store};
 use crate::tape::Tape;
 use crate::tensor::{DType, Tensor};
@@ -229,9 +230,10 @@ impl Trainer {
             interrupt::check()?;
             step += 1;
             let key = random_key(self.config.seed, step);
+            let beta = Tensor::f32(&[], vec![self.config.loss.beta(step)]);
             let schedule = self.adam.schedule(step).feeds();
             let mut all = feeds.to_vec();
-            all.push(("key", &key));
+            all.extend([("key", &key), (BETA, &beta)]);
             all.extend(schedule.iter().map(|(name, value)| (*name, value)));
             each(step, &all)
         };
@@ -381,9 +383,13 @@ impl Trainer {
         self.score(watch)?;
         let folder = self.last_folder();
         let evaluator = self.evaluator();
-        let latents = evaluator.latents(&self.particles)?;
+        let (latents, log_variances) = evaluator.posteriors(&self.particles)?;
         let findings = evaluator.find(&latents, self.config.analyze.cluster_k)?;
         findings.write(&folder, &self.reference)?;
+        if let Some(values) = log_variances {
+            let shape = [self.particles.len(), self.network.encoder.z];
+            npy::write_npy(&folder.join("z_logvar.npy"), &Array::f32(&shape, values)?)?;
+        }
         pictures::write(&folder, &evaluator, &self.particles, &findings)?;
         let path = folder.join("ckpt.pt");
         checkpoint::save(&path, &self.config, &self.network, &self.store, &self.position)?;
