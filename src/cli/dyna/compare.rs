@@ -48,9 +48,10 @@ pub fn compare(runs: [&Path; 2], out: &Path, device: &str) -> Result<()> {
     let path = out.join("compare.html");
     atomic::write(&path, |to| to.write_all(html.as_bytes()))?;
     println!(
-        "agreement of displacements {:.3} (chance {:.3}), of fluctuations {:.3}; {:.2} Å apart, moving by {:.2} and {:.2} Å",
+        "agreement of displacements {:.3} (chance {:.3}), of directions {:.3}, of fluctuations {:.3}; {:.2} Å apart, moving by {:.2} and {:.2} Å",
         agreement.displacements,
         agreement.chance,
+        agreement.directions,
         agreement.fluctuations,
         agreement.apart,
         agreement.amplitudes[0],

@@ -238,6 +238,7 @@ pub fn run(args: Flags, stage: Stage, more: &[(&str, Option<Value>)]) -> Result<
     for (half, folder) in (1..).zip(&halves) {
         let mut config = config.clone();
         config.data_loader.half = half;
+        note(&format!("half {half} of 2: {}", folder.display()));
         train(&args, config, stage, folder)?;
     }
     match args.dry_run {

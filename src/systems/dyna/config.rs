@@ -462,6 +462,11 @@ impl Config {
         self.encoder().check()
     }
 
+    /// Of weights, batches and what is drawn: a half's own, so that halves share nothing.
+    pub fn own_seed(&self) -> u64 {
+        self.seed ^ u64::from(self.data_loader.half) << 48
+    }
+
     pub fn encoder(&self) -> Encoder {
         let networks = &self.model.model_cfg;
         Encoder {

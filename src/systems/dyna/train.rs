@@ -69,7 +69,7 @@ impl Trainer {
         let network =
             Network::new(&config, &reference, particles.side(), particles.apix(), particles.compared())?;
         let adam = Adam { lr: config.optimizer.lr, weight_decay: 0.01, decoupled: true, ..Adam::default() };
-        let store = Store::new(device, config.seed);
+        let store = Store::new(device, config.own_seed());
         if let Some(modes) = &modes {
             store.set(modes::STATE, modes)?;
         }
@@ -222,14 +222,14 @@ impl Trainer {
     ) -> Result<u64> {
         let size = self.batch();
         let training = &self.split.training;
-        let mut order = epoch_order(training.len(), self.config.seed, epoch);
+        let mut order = epoch_order(training.len(), self.config.own_seed(), epoch);
         order.iter_mut().for_each(|i| *i = training[*i]);
         order.truncate(self.steps_of_an_epoch() * size);
         let mut step = first_step;
         let mut run = |feeds: &[(&str, &Tensor)]| -> Result<bool> {
             interrupt::check()?;
             step += 1;
-            let key = random_key(self.config.seed, step);
+            let key = random_key(self.config.own_seed(), step);
             let beta = Tensor::f32(&[], vec![self.config.loss.beta(step)]);
             let schedule = self.adam.schedule(step).feeds();
             let mut all = feeds.to_vec();
