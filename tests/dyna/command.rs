@@ -14,7 +14,7 @@ pub fn kinesome(at: &Path, arguments: &[&str]) -> Output {
 }
 
 /// A small network.
-const SMALL: [&str; 12] = [
+pub const SMALL: [&str; 12] = [
     "--device",
     "cpu",
     "-b",

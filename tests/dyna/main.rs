@@ -13,6 +13,7 @@ mod martini;
 mod minimise;
 mod modes;
 mod networks;
+mod nucleic;
 mod python;
 mod relax;
 mod secondary;

@@ -243,7 +243,7 @@ pub fn run(args: Flags, stage: Stage, more: &[(&str, Option<Value>)]) -> Result<
     }
     match args.dry_run {
         true => Ok(()),
-        false => compare([&halves[0], &halves[1]], &args.out, &args.device),
+        false => compare([&halves[0], &halves[1]], None, &args.out, &args.device),
     }
 }
 
