@@ -11,6 +11,7 @@ pub mod linkage;
 pub mod martini;
 pub mod matching;
 pub mod minimise;
+pub mod modes;
 pub mod path;
 pub mod residue;
 pub mod secondary;

@@ -63,7 +63,7 @@ fn the_same_motion_agrees_and_another_does_not() {
     let motion = swing(&|i| particles[i], 0);
     let same = Agreement::of(&motion, &motion, 0);
     assert!((same.displacements - 1.0).abs() < 1e-12 && same.apart < 1e-12 && same.chance.abs() < 0.2);
-    assert!((same.fluctuations - 1.0).abs() < 1e-12);
+    assert!((same.fluctuations - 1.0).abs() < 1e-12 && (same.directions - 1.0).abs() < 1e-9);
     let half = Agreement::of(&motion, &swing(&|i| 0.5 * particles[i], 0), 0);
     assert!(
         (half.displacements - 1.0).abs() < 1e-12
@@ -72,8 +72,15 @@ fn the_same_motion_agrees_and_another_does_not() {
     let mirrored = Agreement::of(&motion, &swing(&|i| -particles[i], 0), 0);
     assert!((mirrored.displacements + 1.0).abs() < 1e-12);
     let elsewhere = Agreement::of(&motion, &swing(&|i| particles[i], 1), 0);
-    assert!(elsewhere.displacements.abs() < 1e-12);
+    assert!(elsewhere.displacements.abs() < 1e-12 && elsewhere.directions < 1e-9);
     let unrelated = Agreement::of(&motion, &swing(&|i| particles[(i + 7) % 400], 0), 0);
     // Three standard errors of a correlation of 400.
     assert!(unrelated.displacements.abs() < 0.15, "{}", unrelated.displacements);
+    assert!((unrelated.directions - 1.0).abs() < 1e-9);
+    let says = |agreement: &Agreement, words: &str| assert!(agreement.remark().1.contains(words), "{words}");
+    says(&half, "alike");
+    says(&unrelated, "not on where each particle stands");
+    says(&elsewhere, "disagree");
+    let nothing = swing(&|_| 0.0, 0);
+    assert_eq!(Agreement::of(&nothing, &nothing, 0).directions, 0.0);
 }

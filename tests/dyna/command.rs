@@ -14,7 +14,7 @@ pub fn kinesome(at: &Path, arguments: &[&str]) -> Output {
 }
 
 /// A small network.
-const SMALL: [&str; 12] = [
+pub const SMALL: [&str; 12] = [
     "--device",
     "cpu",
     "-b",
@@ -29,7 +29,7 @@ const SMALL: [&str; 12] = [
     "data_loader.val_batch_per_gpu=20",
 ];
 
-fn residue(stack: &Stack, out: &str, more: &[&str]) -> Output {
+pub fn residue(stack: &Stack, out: &str, more: &[&str]) -> Output {
     let all = [&["dyna", "residue", "particles.star", "model.pdb", "-o", out], more, &SMALL[..]].concat();
     kinesome(stack.folder.path(), &all)
 }
@@ -68,6 +68,30 @@ fn a_run_writes_its_files_and_goes_on_to_the_same_bits() {
     }
 }
 
+/// Latents that are drawn are drawn alike after a resume; means and variances are written.
+#[test]
+fn the_variational_form_goes_on_to_the_same_bits() {
+    let stack = Stack::new(40, 32, 4.0, 1.0, 0.5);
+    let more = ["--variational", "--cfg-options", "loss.free_bits=0.1", "loss.warmup_step=3"];
+    let whole = succeeds(residue(&stack, "whole", &[&["-n", "2"], &more[..]].concat()));
+    let log = std::fs::read_to_string(stack.path("whole/run.log")).expect("a log");
+    assert!(log.contains("kl 0."), "{log}");
+    let plain = succeeds(residue(&stack, "plain", &["-n", "2"]));
+    succeeds(residue(&stack, "parts", &[&["-n", "1"], &more[..]].concat()));
+    let on = ["dyna", "residue", "--config", "parts/config.toml", "-o", "parts", "--resume", "-n", "2"];
+    let parts = succeeds(kinesome(stack.folder.path(), &[&on[..], &["--device", "cpu"]].concat()));
+    let read = |run: &str, name: &str| std::fs::read(stack.path(run).join(name)).expect(name);
+    for name in ["z.npy", "z_logvar.npy", "pred.pdb"] {
+        assert!(read(&whole, name) == read(&parts, name), "{name} differs");
+    }
+    assert!(read(&whole, "z.npy") != read(&plain, "z.npy"));
+    let logs = npy::read(&stack.path(&whole).join("z_logvar.npy")).expect("variances");
+    assert_eq!(logs.shape, [40, 4]);
+    assert!(!stack.path(&plain).join("z_logvar.npy").exists());
+    let sample = ["dyna", "sample", "whole", "--n-clusters", "2", "-o", "two.pdb", "--device", "cpu"];
+    succeeds(kinesome(stack.folder.path(), &sample));
+}
+
 #[test]
 fn parity_learns_to_hold_still_and_leaves_attention_as_it_was() {
     let stack = Stack::new(32, 32, 4.0, 1.0, 0.5);
@@ -93,6 +117,7 @@ fn what_is_wrong_is_said_in_a_line() {
     says(&["--train-ratio", "0.1", "--cfg-options", "data_loader.half=1"], &["1 of 20 particles"]);
     says(&["--perturb-prior", "30"], &["perturb"]);
     says(&["--dist-keep-ratio", "2"], &["dist_keep_ratio"]);
+    says(&["--cfg-options", "loss.free_bits=-1"], &["free_bits"]);
     says(&["--encoder-cls", "GAT"], &["MS-GAT"]);
     says(&["--contrast", "grey"], &["light"]);
     says(&["--down-side-shape", "31"], &["31"]);

@@ -3,7 +3,7 @@
 use kinesome::protein::martini::Topology;
 use kinesome::systems::dyna::bonded::{Bonded, Weights, wells};
 use kinesome::systems::dyna::graph::{Pairs, Springs};
-use kinesome::systems::dyna::losses::{Structural, clash, connected, elastic, kept};
+use kinesome::systems::dyna::losses::{Structural, clash, connected, divergence, elastic, kept};
 use kinesome::tape::{Tape, Var};
 use kinesome::tensor::{DType, Tensor};
 
@@ -65,6 +65,36 @@ fn losses_are_the_reference_s() {
         &golden["grad_total_keep08"].to_f32(),
         1e-5,
     );
+}
+
+/// The divergence of latents with and without free bits, and its slope by the formula.
+#[test]
+fn the_divergence_of_latents_is_the_reference_s() {
+    let golden = npz("03_losses_residue.npz");
+    let [means, logs] = ["kl_mu", "kl_logvar"].map(|name| golden[name].to_f32());
+    for (name, free) in [("kl_free3", 3.0), ("kl_free0", 0.0)] {
+        let tape = Tape::new();
+        let [mean, log] = ["mean", "log"].map(|name| tape.input(name, &[2, 8], DType::F32));
+        let value = divergence(mean, log, free);
+        let slopes = tape.grad(value, &[mean, log]);
+        let outputs = [("value", value), ("by mean", slopes[0]), ("by log", slopes[1])];
+        let feeds =
+            [("mean", &Tensor::f32(&[2, 8], means.clone())), ("log", &Tensor::f32(&[2, 8], logs.clone()))];
+        let found = run(&tape, &cpu(), &outputs, &feeds);
+        close(name, &found["value"], &golden[name].to_f32(), 1e-6);
+        let counts = |(m, l): (&f32, &f32)| {
+            let each = 0.5 * (m * m + l.exp() - 1.0 - l);
+            if f64::from(each) > free { 1.0 / 16.0 } else { 0.0 }
+        };
+        let counts: Vec<f32> = means.iter().zip(&logs).map(counts).collect();
+        assert_eq!(counts.iter().filter(|c| **c > 0.0).count(), if free > 0.0 { 1 } else { 16 });
+        let by_mean: Vec<f32> = means.iter().zip(&counts).map(|(m, c)| m * c).collect();
+        let by_log: Vec<f32> = logs.iter().zip(&counts).map(|(l, c)| 0.5 * (l.exp() - 1.0) * c).collect();
+        close("by mean", &found["by mean"], &by_mean, 1e-6);
+        close("by log", &found["by log"], &by_log, 1e-6);
+    }
+    let loss = kinesome::systems::dyna::config::Config::default().loss;
+    assert_eq!([0, 2_500, 10_000, 90_000].map(|step| loss.beta(step)), [0.0, 0.125, 0.5, 0.5]);
 }
 
 fn bonded(parity: bool) -> Bonded {

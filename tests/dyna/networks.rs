@@ -6,17 +6,24 @@ use kinesome::io::npy::Array;
 use kinesome::plan::Store;
 use kinesome::systems::dyna::config::{Config, Stage};
 use kinesome::systems::dyna::decoder::Decoder;
-use kinesome::systems::dyna::encoder::{Encoder, Kind};
+use kinesome::systems::dyna::encoder::{Encoder, Kind, Posterior};
 use kinesome::systems::dyna::graph::Graph;
 use kinesome::systems::dyna::model::Network;
 use kinesome::systems::dyna::reference::Reference;
 use kinesome::tape::Tape;
 use kinesome::tensor::{DType, Tensor};
+use kinesome::train::random_key;
 
 use crate::golden::{close, cpu, npz, places, run, tensor};
 
 fn encoder() -> Encoder {
-    Encoder { kind: Kind::Attention, hidden: vec![512, 256, 128, 128], attention_layers: 2, z: 64 }
+    Encoder {
+        kind: Kind::Attention,
+        hidden: vec![512, 256, 128, 128],
+        attention_layers: 2,
+        z: 64,
+        variational: false,
+    }
 }
 
 pub fn graph(golden: &BTreeMap<String, Array>) -> Graph {
@@ -79,6 +86,32 @@ fn a_batch_that_is_not_full_is_a_smaller_one() {
     let (all, four) = (encode(6, 6), encode(4, 4));
     let apart = all.iter().zip(&four).fold(0.0_f32, |m, (a, b)| m.max((a - b).abs()));
     assert!(apart > 1e-3, "images of a batch attend to one another");
+}
+
+/// Latents are drawn with the mean and the variance that they are said to have, others in each step.
+#[test]
+fn latents_are_drawn_from_their_distribution() {
+    let (images, z) = (4000, 3);
+    let tape = Tape::new();
+    let [mean, log] = ["mean", "log"].map(|name| tape.input(name, &[images, z], DType::F32));
+    let key = tape.input("key", &[4], DType::I32);
+    let drawn = Posterior { mean, log_variance: Some(log) }.draw(key);
+    let rows = |row: [f32; 3]| Tensor::f32(&[images, z], row.repeat(images));
+    let (means, logs) = ([1.0, -2.0, 0.5], [0.0, -3.0, 1.0]);
+    let draw = |step: u64| {
+        let feeds = [("mean", &rows(means)), ("log", &rows(logs)), ("key", &random_key(7, step))];
+        run(&tape, &cpu(), &[("drawn", drawn)], &feeds)["drawn"].clone()
+    };
+    let values = draw(1);
+    for k in 0..z {
+        let column: Vec<f64> = values.iter().skip(k).step_by(z).map(|&v| f64::from(v)).collect();
+        let average = column.iter().sum::<f64>() / images as f64;
+        let variance = column.iter().map(|v| (v - average).powi(2)).sum::<f64>() / images as f64;
+        let wanted = f64::from(logs[k]).exp();
+        assert!((average - f64::from(means[k])).abs() < 0.06 * wanted.sqrt(), "{average}");
+        assert!((variance / wanted - 1.0).abs() < 0.1, "{variance} for {wanted}");
+    }
+    assert!(draw(1) == values && draw(2) != values);
 }
 
 /// As many parameters as the reference's decoder of beads has, whose weights are not at hand.

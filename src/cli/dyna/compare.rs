@@ -22,6 +22,9 @@ pub struct Args {
     /// Folders of the two runs
     #[arg(value_name = "RUN", num_args = 2, required = true)]
     runs: Vec<PathBuf>,
+    /// The model, if it lies elsewhere by now
+    #[arg(long, value_name = "PDB")]
+    model: Option<PathBuf>,
     /// Folder for the results
     #[arg(short, long = "outdir", value_name = "DIR")]
     out: PathBuf,
@@ -32,12 +35,12 @@ pub struct Args {
 
 pub fn run(args: Args) -> Result<()> {
     let [a, b] = args.runs.as_slice() else { return Err(Error::usage("give two runs")) };
-    compare([a, b], &args.out, &args.device)
+    compare([a, b], args.model.as_deref(), &args.out, &args.device)
 }
 
-pub fn compare(runs: [&Path; 2], out: &Path, device: &str) -> Result<()> {
+pub fn compare(runs: [&Path; 2], model: Option<&Path>, out: &Path, device: &str) -> Result<()> {
     let device = device::open(device)?;
-    let [a, b] = runs.map(|run| Run::open(run, None, None, device.clone()));
+    let [a, b] = runs.map(|run| Run::open(run, None, model, device.clone()));
     let (a, b) = (a?, b?);
     let agreement = Agreement::between(&a, &b)?;
     atomic::folder(out)?;
@@ -48,9 +51,10 @@ pub fn compare(runs: [&Path; 2], out: &Path, device: &str) -> Result<()> {
     let path = out.join("compare.html");
     atomic::write(&path, |to| to.write_all(html.as_bytes()))?;
     println!(
-        "agreement of displacements {:.3} (chance {:.3}), of fluctuations {:.3}; {:.2} Å apart, moving by {:.2} and {:.2} Å",
+        "agreement of displacements {:.3} (chance {:.3}), of directions {:.3}, of fluctuations {:.3}; {:.2} Å apart, moving by {:.2} and {:.2} Å",
         agreement.displacements,
         agreement.chance,
+        agreement.directions,
         agreement.fluctuations,
         agreement.apart,
         agreement.amplitudes[0],

@@ -9,6 +9,7 @@ pub mod compare;
 pub mod density;
 pub mod martinize;
 pub mod minimize;
+pub mod modes;
 pub mod residue;
 pub mod sample;
 pub mod simulate_density;
@@ -38,6 +39,7 @@ pub enum Verb {
     Compare(compare::Args),
     Martinize(martinize::Args),
     Minimize(minimize::Args),
+    Modes(modes::Args),
     Backmap(backmap::Args),
     SimulateDensity(simulate_density::Args),
     Center(center::Args),
@@ -55,6 +57,7 @@ pub fn run(args: Args) -> Result<()> {
         Verb::Compare(args) => compare::run(args),
         Verb::Martinize(args) => martinize::run(args),
         Verb::Minimize(args) => minimize::run(args),
+        Verb::Modes(args) => modes::run(args),
         Verb::Backmap(args) => backmap::run(args),
         Verb::SimulateDensity(args) => simulate_density::run(args),
         Verb::Center(args) => center::run(args),

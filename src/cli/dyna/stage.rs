@@ -59,9 +59,18 @@ pub struct Flags {
     /// Numbers of a latent [default: 64]
     #[arg(long, value_name = "N", help_heading = "Network")]
     z_dim: Option<usize>,
+    /// A distribution of latents for each image (cryoSTAR), not one: its means are z.npy, log-variances z_logvar.npy
+    #[arg(long, help_heading = "Network")]
+    variational: bool,
     /// Features of a residue or bead in the decoder [default: 32]
     #[arg(long, value_name = "N", help_heading = "Network")]
     latent_dim: Option<usize>,
+    /// Move the whole and the N softest normal modes of an elastic network, instead of each point
+    #[arg(long, value_name = "N", help_heading = "Network")]
+    modes: Option<usize>,
+    /// Normal modes from a file, (3 x points, M): kinesome dyna modes writes one
+    #[arg(long, value_name = "NPY", help_heading = "Network")]
+    nma_path: Option<PathBuf>,
 
     /// Epochs [default: 20]
     #[arg(short = 'n', long, value_name = "N", help_heading = "Training")]
@@ -175,7 +184,10 @@ impl Flags {
             ("data_process.low_pass_bandwidth", number(self.low_pass_bandwidth)),
             ("model.model_cfg.encoder_cls", encoder.and_then(|kind| Value::try_from(kind).ok())),
             ("model.model_cfg.z_dim", count(self.z_dim)),
+            ("model.model_cfg.variational", self.variational.then_some(Value::Boolean(true))),
             ("model.model_cfg.latent_dim", count(self.latent_dim)),
+            ("extra_input_data_attr.nma_modes", count(self.modes)),
+            ("extra_input_data_attr.nma_path", path(&self.nma_path)),
             ("trainer.max_epochs", count(self.max_epochs)),
             ("trainer.check_val_every_n_epoch", count(self.check_val_every_n_epoch)),
             ("trainer.precision", self.amp.then(|| Value::String("bf16-mixed".into()))),
@@ -226,11 +238,12 @@ pub fn run(args: Flags, stage: Stage, more: &[(&str, Option<Value>)]) -> Result<
     for (half, folder) in (1..).zip(&halves) {
         let mut config = config.clone();
         config.data_loader.half = half;
+        note(&format!("half {half} of 2: {}", folder.display()));
         train(&args, config, stage, folder)?;
     }
     match args.dry_run {
         true => Ok(()),
-        false => compare([&halves[0], &halves[1]], &args.out, &args.device),
+        false => compare([&halves[0], &halves[1]], None, &args.out, &args.device),
     }
 }
 
@@ -265,11 +278,11 @@ fn train(args: &Flags, config: Config, stage: Stage, out: &Path) -> Result<()> {
     let mut log = Log::open(&out.join("run.log"), args.resume)?;
     let (particles, side, apix) =
         (trainer.particles.len(), trainer.particles.side(), trainer.particles.apix());
-    let blocks = trainer.network.decoder.graph.centroids.len();
     log.line(&format!(
-        "{particles} particles of {side} pixels, {apix} Å a pixel; {} {} in {blocks} blocks; on {described}",
+        "{particles} particles of {side} pixels, {apix} Å a pixel; {} {} {}; on {described}",
         trainer.reference.len(),
-        if stage == Stage::Beads { "beads" } else { "residues" }
+        if stage == Stage::Beads { "beads" } else { "residues" },
+        trainer.network.motion.describe()
     ))?;
     for text in trainer.particles.notes.iter().chain(&trainer.reference.notes) {
         log.note(text)?;

@@ -1,5 +1,6 @@
 //! Whether two runs tell of the same motion: two halves of the particles, another model, another seed.
 
+use nalgebra::{DMatrix, SymmetricEigen};
 use serde::Serialize;
 
 use super::evaluate::{distance, fluctuation};
@@ -12,6 +13,9 @@ use crate::{Error, Result};
 
 /// Particles that are compared.
 const PARTICLES: usize = 2000;
+/// Directions of most motion that are compared, and particles that tell them.
+const DIRECTIONS: usize = 3;
+const TELLING: usize = 300;
 /// Agreement that counts as good, and as any.
 const GOOD: f64 = 0.8;
 const ANY: f64 = 0.4;
@@ -25,6 +29,9 @@ pub struct Agreement {
     pub displacements: f64,
     /// The same with particles of the second run exchanged at random: what chance gives.
     pub chance: f64,
+    /// How much of each run's motion lies along the other's directions of most motion, beside what lies along its own:
+    /// 1 where both move the same way, whichever particles they move.
+    pub directions: f64,
     /// Between residues' fluctuations.
     pub fluctuations: f64,
     /// Median distance (RMSD, Å) of a particle's structures in the two runs.
@@ -64,6 +71,36 @@ fn cosine(a: &[Vec<f64>], b: &[Vec<f64>], order: &[usize]) -> f64 {
     both / (own(a) * own(b)).sqrt().max(f64::MIN_POSITIVE)
 }
 
+/// Orthonormal directions `[3N, 3]` of most displacement, and the displacements `[3N, n]` that tell them.
+fn principal(displacements: &[Vec<f64>]) -> (DMatrix<f64>, DMatrix<f64>) {
+    let step = displacements.len().div_ceil(TELLING).max(1);
+    let some: Vec<&Vec<f64>> = displacements.iter().step_by(step).collect();
+    let rows = DMatrix::from_fn(some.first().map_or(0, |row| row.len()), some.len(), |k, i| some[i][k]);
+    // Of few particles in many dimensions: by the products of particles.
+    let products = rows.tr_mul(&rows);
+    let Some(eigen) = SymmetricEigen::try_new(products, f64::EPSILON, 200 * some.len() + 1000) else {
+        return (DMatrix::zeros(rows.nrows(), 0), rows);
+    };
+    let mut order: Vec<usize> = (0..some.len()).collect();
+    order.sort_by(|&a, &b| eigen.eigenvalues[b].total_cmp(&eigen.eigenvalues[a]));
+    let least = 1e-12 * eigen.eigenvalues.sum();
+    order.retain(|&k| eigen.eigenvalues[k] > least);
+    order.truncate(DIRECTIONS);
+    let mut axes = &rows * eigen.eigenvectors.select_columns(&order);
+    for mut axis in axes.column_iter_mut() {
+        axis.normalize_mut();
+    }
+    (axes, rows)
+}
+
+fn along(a: &[Vec<f64>], b: &[Vec<f64>]) -> f64 {
+    let ((axes_a, a), (axes_b, b)) = (principal(a), principal(b));
+    let share = |rows: &DMatrix<f64>, own: &DMatrix<f64>, other: &DMatrix<f64>| {
+        other.tr_mul(rows).norm_squared() / own.tr_mul(rows).norm_squared().max(f64::MIN_POSITIVE)
+    };
+    0.5 * (share(&a, &axes_a, &axes_b) + share(&b, &axes_b, &axes_a))
+}
+
 impl Agreement {
     /// Of structures of the same particles by two networks.
     pub fn of(a: &Structures, b: &Structures, seed: u64) -> Agreement {
@@ -77,6 +114,7 @@ impl Agreement {
             particles: a.len(),
             displacements: cosine(&da, &db, &order),
             chance: cosine(&da, &db, &exchanged),
+            directions: along(&da, &db),
             fluctuations: pearson(&rmsf[0], &rmsf[1]),
             apart: median(&distances),
             amplitudes: [amplitude(&rmsf[0]), amplitude(&rmsf[1])],
@@ -111,6 +149,11 @@ impl Agreement {
             v if v >= ANY => {
                 (Verdict::Warn, "the runs agree in part: more particles or epochs, or less freedom")
             }
+            _ if self.directions >= GOOD => (
+                Verdict::Warn,
+                "the runs agree on what moves, not on where each particle stands: too few or too noisy particles to \
+                 place, or a motion that the model suggests; particles that are held out tell (--train-ratio)",
+            ),
             _ => (Verdict::Bad, "the runs disagree: what moves is noise, or comes from the model"),
         }
     }
@@ -123,6 +166,10 @@ impl Agreement {
         page.cards(&[
             Card::new(format!("{:.2}", self.displacements), "agreement of displacements, 1 is full")
                 .verdict(verdict, format!("{remark} (exchanged particles: {:.2})", self.chance)),
+            Card::new(
+                format!("{:.2}", self.directions),
+                "of the motion lies along the other run's three axes",
+            ),
             Card::new(format!("{:.2}", self.fluctuations), "correlation of the residues' fluctuations"),
             Card::new(format!("{:.2} Å", self.apart), "median distance of a particle's two structures")
                 .verdict(

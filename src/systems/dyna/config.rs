@@ -13,6 +13,7 @@ use super::python;
 use super::reference::Reference;
 use crate::io::atomic;
 use crate::protein::martini::Topology;
+use crate::protein::modes;
 use crate::{Error, Result};
 
 /// What moves.
@@ -29,6 +30,9 @@ pub enum Stage {
 /// What MARTINI's terms weigh beside the images where each is the mean of its list: with more, beads relax and the
 /// images are not heard.
 const MARTINI: f32 = 0.05;
+/// What bonds and the elastic network weigh where normal modes move the points: few modes keep a structure together by
+/// themselves, and stretch all bonds a little where they turn.
+const MODES: f32 = 0.1;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -42,6 +46,7 @@ pub struct Config {
     /// As the reference does it where that is a fault.
     pub parity: bool,
     pub dataset_attr: Dataset,
+    pub extra_input_data_attr: Extra,
     pub data_process: Process,
     pub data_loader: Loader,
     pub model: Model,
@@ -71,6 +76,23 @@ pub struct Dataset {
     pub contrast: String,
     /// Bend the model smoothly by so much before anything is learned, Å: does the motion depend on it?
     pub perturb: f64,
+}
+
+/// What moves points where it is no shift of each.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Extra {
+    /// Normal modes, `[3N, M]`.
+    #[serde(skip_serializing_if = "is_empty")]
+    pub nma_path: PathBuf,
+    /// That many of them, 0: all; without a file those of an elastic network.
+    pub nma_modes: usize,
+    /// Of that network, Å.
+    pub nma_cutoff: f64,
+}
+
+fn is_empty(path: &Path) -> bool {
+    path.as_os_str().is_empty()
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -115,6 +137,10 @@ pub struct Networks {
     pub e_hidden_dim: Vec<usize>,
     pub attention_layer: usize,
     pub z_dim: usize,
+    /// An image has a distribution of latents (cryoSTAR), not one.
+    pub variational: bool,
+    /// Between a latent and what there is of normal modes.
+    pub d_hidden_dim: Vec<usize>,
     /// Features of a residue in the decoder.
     pub latent_dim: usize,
 }
@@ -145,6 +171,19 @@ pub struct Loss {
     /// Steepness of a pair's well, 1/Å.
     #[serde(rename = "Morse_a")]
     pub morse_a: f64,
+    /// Of the variational form: what the latents' divergence weighs in the end, over the pixels that are compared,
+    pub kl_beta_upper: f64,
+    /// from which step on,
+    pub warmup_step: u64,
+    /// and below what a number of a latent costs no less.
+    pub free_bits: f64,
+}
+
+impl Loss {
+    /// What the latents' divergence weighs in a step.
+    pub fn beta(&self, step: u64) -> f32 {
+        (self.kl_beta_upper * (step as f64 / self.warmup_step.max(1) as f64).min(1.0)) as f32
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -228,6 +267,7 @@ impl Default for Config {
             do_ref_init: false,
             parity: false,
             dataset_attr: Dataset::default(),
+            extra_input_data_attr: Extra::default(),
             data_process: Process::default(),
             data_loader: Loader::default(),
             model: Model::default(),
@@ -236,6 +276,12 @@ impl Default for Config {
             analyze: Analyze::default(),
             trainer: Trainer::default(),
         }
+    }
+}
+
+impl Default for Extra {
+    fn default() -> Self {
+        Extra { nma_path: PathBuf::new(), nma_modes: 0, nma_cutoff: modes::CUTOFF }
     }
 }
 
@@ -258,6 +304,8 @@ impl Default for Networks {
             e_hidden_dim: vec![512, 256, 128, 128],
             attention_layer: 2,
             z_dim: 64,
+            variational: false,
+            d_hidden_dim: vec![32, 64, 128],
             latent_dim: 32,
         }
     }
@@ -285,6 +333,9 @@ impl Default for Loss {
             improper_weight: 1.0,
             nonbonded_weight: 1.0,
             morse_a: 1.0,
+            kl_beta_upper: 0.5,
+            warmup_step: 10_000,
+            free_bits: 3.0,
         }
     }
 }
@@ -334,6 +385,9 @@ impl Config {
         if let Some((name, _)) = counts.iter().find(|(_, value)| *value == 0) {
             return bad(format!("{name} is 0; give it at least 1"));
         }
+        if self.model.model_cfg.d_hidden_dim.contains(&0) {
+            return bad("model.model_cfg.d_hidden_dim holds 0; give widths of at least 1".into());
+        }
         let loss = &self.loss;
         let positive = [
             ("optimizer.lr", self.optimizer.lr),
@@ -356,6 +410,10 @@ impl Config {
             ("clash_max_cutoff", loss.clash_max_cutoff),
             ("nonbonded_cutoff", loss.nonbonded_cutoff),
         ];
+        let cutoff = self.extra_input_data_attr.nma_cutoff;
+        if !(1.0..=200.0).contains(&cutoff) {
+            return bad(format!("extra_input_data_attr.nma_cutoff is {cutoff}; give 1 to 200 Å"));
+        }
         if let Some((name, value)) = distances.iter().find(|(_, v)| !(0.0..=200.0).contains(v)) {
             return bad(format!("loss.{name} is {value}; give 0 to 200 Å"));
         }
@@ -371,6 +429,10 @@ impl Config {
             ("nonbonded_weight", loss.nonbonded_weight),
         ];
         if let Some((name, value)) = weights.iter().find(|(_, v)| !(*v >= 0.0 && v.is_finite())) {
+            return bad(format!("loss.{name} is {value}; give 0 or more"));
+        }
+        let costs = [("kl_beta_upper", loss.kl_beta_upper), ("free_bits", loss.free_bits)];
+        if let Some((name, value)) = costs.iter().find(|(_, v)| !(*v >= 0.0 && v.is_finite())) {
             return bad(format!("loss.{name} is {value}; give 0 or more"));
         }
         if self.dataset_attr.ref_cg_pdb_path.is_some() && self.stage == Stage::Residue {
@@ -400,6 +462,11 @@ impl Config {
         self.encoder().check()
     }
 
+    /// Of weights, batches and what is drawn: a half's own, so that halves share nothing.
+    pub fn own_seed(&self) -> u64 {
+        self.seed ^ u64::from(self.data_loader.half) << 48
+    }
+
     pub fn encoder(&self) -> Encoder {
         let networks = &self.model.model_cfg;
         Encoder {
@@ -407,6 +474,7 @@ impl Config {
             hidden: networks.e_hidden_dim.clone(),
             attention_layers: networks.attention_layer,
             z: networks.z_dim,
+            variational: networks.variational,
         }
     }
 
@@ -424,12 +492,14 @@ impl Config {
     pub fn structural(&self, reference: &Reference) -> Box<dyn Structural> {
         let loss = &self.loss;
         let springs = Springs::new(reference, &self.cutoffs());
+        let free = self.parity || self.extra_input_data_attr.nma_modes == 0;
+        let held = if free { 1.0 } else { MODES };
         let Some(beads) = &reference.beads else {
             return Box::new(Residues {
                 springs,
                 weights: losses::Weights {
-                    connected: loss.connect_weight,
-                    elastic: loss.dist_weight,
+                    connected: held * loss.connect_weight,
+                    elastic: held * loss.dist_weight,
                     clash: loss.clash_weight,
                 },
                 keep: loss.dist_keep_ratio,
@@ -449,7 +519,7 @@ impl Config {
                 dihedrals: scale * loss.torsion_weight,
                 impropers: scale * loss.improper_weight,
                 pairs: scale * loss.nonbonded_weight,
-                elastic: loss.dist_weight,
+                elastic: held * loss.dist_weight,
             },
             morse: loss.morse_a,
             keep: loss.dist_keep_ratio,

@@ -1,7 +1,8 @@
 //! From a latent to the shift of every residue or bead: features of beads, of residues and of stretches of secondary
-//! structure take turns. Tensors are `[nodes, B, C]`, so that a graph's edges pick whole rows.
+//! structure take turns, or normal modes are added up. Tensors are `[nodes, B, C]`, so that a graph's edges pick whole rows.
 
 use super::graph::Graph;
+use super::modes::Modes;
 use crate::nn::graph::{Edges, attend, mean_by, pick};
 use crate::nn::linear;
 use crate::tape::{Init, Tape, Var};
@@ -18,6 +19,40 @@ pub struct Decoder {
     beads: Option<Beads>,
     /// C: features of a bead, a residue and a stretch.
     pub width: usize,
+}
+
+/// What a latent says of the points.
+#[derive(Clone, Debug)]
+pub enum Motion {
+    /// The shift of each.
+    Free(Decoder),
+    Modes(Modes),
+}
+
+impl Motion {
+    /// Points that move.
+    pub fn points(&self) -> usize {
+        match self {
+            Motion::Free(decoder) => decoder.points(),
+            Motion::Modes(modes) => modes.places.len(),
+        }
+    }
+
+    /// `[B, z]` to shifts `[N, B, 3]`, Å.
+    #[track_caller]
+    pub fn record<'t>(&self, z: Var<'t>) -> Var<'t> {
+        match self {
+            Motion::Free(decoder) => decoder.record(z),
+            Motion::Modes(modes) => modes.record(z),
+        }
+    }
+
+    pub fn describe(&self) -> String {
+        match self {
+            Motion::Free(decoder) => format!("in {} blocks", decoder.graph.centroids.len()),
+            Motion::Modes(modes) => format!("moved by {} normal modes", modes.count),
+        }
+    }
 }
 
 /// Beads and the residues they belong to.

@@ -34,12 +34,34 @@ pub struct Encoder {
     /// The last hidden widths that are attention's, and one.
     pub attention_layers: usize,
     pub z: usize,
+    /// Whether an image has a normal distribution of latents, not one.
+    pub variational: bool,
+}
+
+/// What an image says of its latent.
+pub struct Posterior<'t> {
+    /// `[B, z]`
+    pub mean: Var<'t>,
+    /// `[B, z]`, of the variational form.
+    pub log_variance: Option<Var<'t>>,
 }
 
 const EPSILON: f32 = 1e-5;
 const HEADS: usize = 4;
 /// Share of attention weights that training leaves out.
 pub const DROPOUT: f32 = 0.2;
+/// The stream of random numbers that draws latents, behind those of the layers of attention.
+const DRAW: u32 = 1 << 16;
+
+impl<'t> Posterior<'t> {
+    /// A latent of each image.
+    #[track_caller]
+    pub fn draw(&self, key: Var<'t>) -> Var<'t> {
+        let Some(log_variance) = self.log_variance else { return self.mean };
+        let op = Random { distribution: Distribution::Normal, shape: self.mean.shape(), stream: DRAW };
+        self.mean + log_variance.scale(0.5).exp() * key.tape().special(op, &[key])
+    }
+}
 
 impl Encoder {
     pub fn check(&self) -> Result<()> {
@@ -54,12 +76,34 @@ impl Encoder {
         Ok(())
     }
 
-    /// Images `[B, pixels]` to `[B, z]`. `present` `[B]` is 0 for images that only fill up a batch; `key` draws what
-    /// training leaves out.
+    /// Latents `[B, z]` of images `[B, pixels]`, as [`posterior`](Encoder::posterior) means them.
     #[track_caller]
     pub fn record<'t>(&self, images: Var<'t>, present: Option<Var<'t>>, key: Option<Var<'t>>) -> Var<'t> {
+        self.posterior(images, present, key).mean
+    }
+
+    /// Of images `[B, pixels]`. `present` `[B]` is 0 for images that only fill up a batch; `key` draws what training
+    /// leaves out.
+    #[track_caller]
+    pub fn posterior<'t>(
+        &self,
+        images: Var<'t>,
+        present: Option<Var<'t>>,
+        key: Option<Var<'t>>,
+    ) -> Posterior<'t> {
         let tape = images.tape();
-        tape.scope("encoder", || match self.kind {
+        tape.scope("encoder", || {
+            let h = self.features(images, present, key);
+            Posterior {
+                mean: linear("mean_layer", h, self.z),
+                log_variance: self.variational.then(|| linear("var_layer", h, self.z)),
+            }
+        })
+    }
+
+    fn features<'t>(&self, images: Var<'t>, present: Option<Var<'t>>, key: Option<Var<'t>>) -> Var<'t> {
+        let tape = images.tape();
+        match self.kind {
             Kind::Attention => {
                 let (blocks, attention) = self.hidden.split_at(self.hidden.len() + 1 - self.attention_layers);
                 let mut h = blocks_of(images, blocks, 0);
@@ -69,13 +113,13 @@ impl Encoder {
                     });
                     h = layer_norm(&format!("post_norm.{i}"), h, EPSILON);
                 }
-                linear("mean_layer", h, self.z)
+                h
             }
             Kind::Plain => {
                 let h = linear("input_layer", images, self.hidden[0]).elu();
-                linear("mean_layer", blocks_of(h, &self.hidden[1..], 0), self.z)
+                blocks_of(h, &self.hidden[1..], 0)
             }
-        })
+        }
     }
 }
 

@@ -33,25 +33,35 @@ pub struct Evaluator<'a> {
 }
 
 impl Evaluator<'_> {
-    /// Latents of all particles in the order of the file, `[n, z]`.
+    /// Latents of all particles in the order of the file, `[n, z]`: the means of the variational form.
     pub fn latents(&self, particles: &Particles) -> Result<Vec<f32>> {
+        Ok(self.posteriors(particles)?.0)
+    }
+
+    /// Means, and of the variational form the logarithms of variances, of all particles: `[n, z]` each.
+    pub fn posteriors(&self, particles: &Particles) -> Result<(Vec<f32>, Option<Vec<f32>>)> {
         let z = self.network.encoder.z;
         let size = self.batch.min(particles.len()).max(1);
         let tape = Tape::new();
-        let latents = self.network.encoding(&tape, size);
-        let mut step = Step::new(self.store, &tape, &[("z", latents)], Options::default())?;
+        let posterior = self.network.encoding(&tape, size);
+        let mut fetched = vec![("z", posterior.mean)];
+        fetched.extend(posterior.log_variance.map(|value| ("logvar", value)));
+        let mut step = Step::new(self.store, &tape, &fetched, Options::default())?;
         let all: Vec<usize> = (0..particles.len()).collect();
-        let mut found = Vec::with_capacity(all.len() * z);
+        let mut found = vec![Vec::with_capacity(all.len() * z); fetched.len()];
         for indices in all.chunks(size) {
             interrupt::check()?;
             let (images, present) = particles.seen(indices, size)?;
             step.run(&[("images", &images), ("present", &present)])?;
-            found.extend_from_slice(&step.fetch("z")?.to_f32()[..indices.len() * z]);
+            for (found, (name, _)) in found.iter_mut().zip(&fetched) {
+                found.extend_from_slice(&step.fetch(name)?.to_f32()[..indices.len() * z]);
+            }
         }
-        match found.iter().position(|v| !v.is_finite()) {
-            Some(at) => Err(Error::NotFinite(format!("the latent of image {} is not finite", at / z))),
-            None => Ok(found),
+        if let Some(at) = found.iter().filter_map(|part| part.iter().position(|v| !v.is_finite())).min() {
+            return Err(Error::NotFinite(format!("the latent of image {} is not finite", at / z)));
         }
+        let log_variances = found.split_off(1).pop();
+        Ok((found.concat(), log_variances))
     }
 
     /// Structures of latents `[n, z]`: the residues' places from the middle of the box, Å.
@@ -68,7 +78,7 @@ impl Evaluator<'_> {
             filled.resize(size * z, 0.0);
             step.run(&[("z", &Tensor::f32(&[size, z], filled))])?;
             let values = step.fetch("places")?.to_f32();
-            let each = self.network.decoder.points() * 3;
+            let each = self.network.motion.points() * 3;
             structures.extend(
                 values.chunks(each).take(chunk.len() / z).map(|structure| {
                     structure.chunks(3).map(|p| [p[0], p[1], p[2]].map(f64::from)).collect()

@@ -110,6 +110,13 @@ pub fn clash<'t>(places: Var<'t>, pairs: &Pairs, least: f64) -> Var<'t> {
     sum / near.sum_all().maximum(tape.scalar(1.0))
 }
 
+/// Kullback and Leibler's divergence of normal distributions `[B, z]` from the standard one: the mean over images and
+/// numbers, none of which counts less than `free`.
+pub fn divergence<'t>(mean: Var<'t>, log_variance: Var<'t>, free: f64) -> Var<'t> {
+    let each = (mean.square() + log_variance.exp() - log_variance.add_scalar(1.0)).scale(0.5);
+    each.maximum(mean.tape().scalar(free as f32)).mean_all()
+}
+
 /// What holds residues.
 pub struct Residues {
     pub springs: Springs,

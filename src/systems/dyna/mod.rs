@@ -17,6 +17,7 @@ pub mod graph;
 pub mod image;
 pub mod losses;
 pub mod model;
+pub mod modes;
 pub mod page;
 pub mod perturb;
 pub mod pictures;

@@ -1,11 +1,12 @@
 //! The network and its losses on the tape: particle image to latent, latent to structure, structure to image.
 
 use super::config::Config;
-use super::decoder::{Beads, Decoder};
-use super::encoder::{Encoder, Kind};
+use super::decoder::{Beads, Decoder, Motion};
+use super::encoder::{Encoder, Kind, Posterior};
 use super::graph::{Graph, blocks};
 use super::image::{Projector, disagreement, filter};
-use super::losses::{Part, Structural};
+use super::losses::{Part, Structural, divergence};
+use super::modes::{self, Modes};
 use super::reference::Reference;
 use crate::Result;
 use crate::nn::graph::pick;
@@ -15,13 +16,17 @@ use crate::train::Adam;
 
 /// States that hold a whole stack and not the network.
 pub const RESIDENT: &str = "resident.";
+/// The input that says what the latents' divergence weighs in a step of the variational form.
+pub const BETA: &str = "beta";
 
 pub struct Network {
     pub encoder: Encoder,
-    pub decoder: Decoder,
+    pub motion: Motion,
     pub projector: Projector,
     structural: Box<dyn Structural>,
     image_weight: f32,
+    /// A latent's number costs no less.
+    free_bits: f64,
     /// The reference's points, then what they carry, Å.
     places: Vec<[f64; 3]>,
     carriers: Vec<usize>,
@@ -58,7 +63,7 @@ impl<'t> Losses<'t> {
 }
 
 impl Network {
-    /// For images of `side` pixels of `apix` Å that are compared inside `mask`.
+    /// For images of `side` pixels of `apix` Å that are compared inside `mask`. Normal modes are put into its store.
     pub fn new(
         config: &Config,
         reference: &Reference,
@@ -68,23 +73,20 @@ impl Network {
     ) -> Result<Network> {
         let encoder = config.encoder();
         encoder.check()?;
-        let residues = reference.backbone(&reference.places);
-        let graph = Graph::new(&residues, &reference.residue_chains(), blocks(reference), config.knn_num);
-        let beads = reference.beads.as_ref().map(|beads| Beads {
-            to_residue: (0..reference.len())
-                .map(|i| {
-                    let (here, there) = (reference.places[i], residues[beads.residue_of[i]]);
-                    [0, 1, 2].map(|k| there[k] - here[k])
-                })
-                .collect(),
-            residue_of: beads.residue_of.clone(),
-        });
-        let width = config.model.model_cfg.latent_dim;
+        let networks = &config.model.model_cfg;
+        let motion = match config.extra_input_data_attr.nma_modes {
+            0 => Motion::Free(free(reference, config.knn_num, networks.latent_dim)),
+            count => Motion::Modes(Modes {
+                hidden: networks.d_hidden_dim.clone(),
+                count,
+                places: reference.places.clone(),
+            }),
+        };
         let sigma = config.data_process.sigma;
         Ok(Network {
             frozen_attention: config.parity && encoder.kind == Kind::Attention,
             encoder,
-            decoder: Decoder::new(graph, beads, width),
+            motion,
             projector: Projector {
                 side,
                 apix,
@@ -94,6 +96,7 @@ impl Network {
             },
             structural: config.structural(reference),
             image_weight: config.loss.gmm_cryoem_weight,
+            free_bits: config.loss.free_bits,
             places: reference.scatterers().map(|s| s.place).collect(),
             carriers: reference.carried.iter().map(|c| c.by).collect(),
             mask: mask.to_vec(),
@@ -167,20 +170,20 @@ impl Network {
 
     /// Correlations `[B]` of the particles with the structures of latents `[B, z]`.
     pub fn correlation<'t>(&self, inputs: &Inputs<'t>, z: Var<'t>) -> Var<'t> {
-        let shifts = self.decoder.record(z);
+        let shifts = self.motion.record(z);
         -self.disagreement(inputs, self.scatterers(shifts, self.shifted(shifts)))
     }
 
     /// What the microscope would see `[B, D, D]` of the structures of latents `[B, z]`.
     pub fn predicted<'t>(&self, inputs: &Inputs<'t>, z: Var<'t>) -> Var<'t> {
-        let shifts = self.decoder.record(z);
+        let shifts = self.motion.record(z);
         let scatterers = self.scatterers(shifts, self.shifted(shifts));
         filter(self.projector.project(scatterers, inputs.rotations), inputs.filters)
     }
 
     /// The losses of latents `[B, z]`.
     pub fn losses<'t>(&self, inputs: &Inputs<'t>, z: Var<'t>) -> Losses<'t> {
-        let shifts = self.decoder.record(z);
+        let shifts = self.motion.record(z);
         let places = self.shifted(shifts);
         let image = self.disagreement(inputs, self.scatterers(shifts, places)).mean_all();
         let mut parts = vec![Part { name: "image", weight: self.image_weight, value: image }];
@@ -189,7 +192,7 @@ impl Network {
         Losses { total: total.unwrap_or(image), parts }
     }
 
-    /// A step of training on a batch; `key` draws what dropout leaves out.
+    /// A step of training on a batch; `key` draws what dropout leaves out and, as `beta` times what that costs, latents.
     pub fn training_step<'t>(
         &self,
         tape: &'t Tape,
@@ -199,8 +202,15 @@ impl Network {
     ) -> Losses<'t> {
         let inputs = self.inputs(tape, batch, resident);
         let key = tape.input("key", &[4], DType::I32);
-        let z = self.encoder.record(inputs.images, None, Some(key));
-        let losses = self.losses(&inputs, z);
+        let posterior = self.encoder.posterior(inputs.images, None, Some(key));
+        let mut losses = self.losses(&inputs, posterior.draw(key));
+        if let Posterior { mean, log_variance: Some(log_variance) } = posterior {
+            let value = divergence(mean, log_variance, self.free_bits);
+            let weight = 1.0 / self.mask.iter().sum::<f32>().max(1.0);
+            let beta = tape.input(BETA, &[], DType::F32);
+            losses.total = losses.total + (value * beta).scale(weight);
+            losses.parts.push(Part { name: "kl", weight, value });
+        }
         self.update(tape, losses.total, adam);
         losses
     }
@@ -215,8 +225,8 @@ impl Network {
     ) -> Var<'t> {
         let inputs = self.inputs(tape, batch, resident);
         let key = tape.input("key", &[4], DType::I32);
-        let z = self.encoder.record(inputs.images, None, Some(key));
-        let loss = self.decoder.record(z).square().mean_all();
+        let z = self.encoder.posterior(inputs.images, None, Some(key)).draw(key);
+        let loss = self.motion.record(z).square().mean_all();
         self.update(tape, loss, adam);
         loss
     }
@@ -228,16 +238,16 @@ impl Network {
         adam.record(tape, &parameters, &gradients);
     }
 
-    /// Latents `[B, z]` of the inputs `images` `[B, D D]` and `present` `[B]`.
-    pub fn encoding<'t>(&self, tape: &'t Tape, batch: usize) -> Var<'t> {
+    /// Latents of the inputs `images` `[B, D D]` and `present` `[B]`.
+    pub fn encoding<'t>(&self, tape: &'t Tape, batch: usize) -> Posterior<'t> {
         let images = tape.input("images", &[batch, self.pixels()], DType::F32);
-        self.encoder.record(images, Some(tape.input("present", &[batch], DType::F32)), None)
+        self.encoder.posterior(images, Some(tape.input("present", &[batch], DType::F32)), None)
     }
 
     /// The points' places `[B, N, 3]` of the input `z` `[B, z]`.
     pub fn decoding<'t>(&self, tape: &'t Tape, batch: usize) -> Var<'t> {
         let z = tape.input("z", &[batch, self.encoder.z], DType::F32);
-        self.shifted(self.decoder.record(z)).permute(&[2, 0, 1])
+        self.shifted(self.motion.record(z)).permute(&[2, 0, 1])
     }
 
     /// Declares every parameter.
@@ -250,9 +260,26 @@ impl Network {
         let forgotten = ["encoder.attn_layers.", "encoder.post_norm."];
         let stays = |name: &str| {
             name.starts_with(RESIDENT)
+                || name == modes::STATE
                 || self.frozen_attention && forgotten.iter().any(|part| name.starts_with(part))
         };
         let states = tape.states().into_iter().filter(|s| !stays(&s.name));
         states.map(|s| (s.name, tape.var(s.node))).collect()
     }
+}
+
+/// A decoder that shifts each point of a reference.
+fn free(reference: &Reference, neighbours: usize, width: usize) -> Decoder {
+    let residues = reference.backbone(&reference.places);
+    let graph = Graph::new(&residues, &reference.residue_chains(), blocks(reference), neighbours);
+    let beads = reference.beads.as_ref().map(|beads| Beads {
+        to_residue: (0..reference.len())
+            .map(|i| {
+                let (here, there) = (reference.places[i], residues[beads.residue_of[i]]);
+                [0, 1, 2].map(|k| there[k] - here[k])
+            })
+            .collect(),
+        residue_of: beads.residue_of.clone(),
+    });
+    Decoder::new(graph, beads, width)
 }

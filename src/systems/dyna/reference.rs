@@ -17,6 +17,8 @@ use nalgebra::Vector3;
 
 /// How wide a residue looks, Å.
 const WIDTH: f64 = 2.0;
+/// C1' of nucleotides that follow one another are nearer, Å; those of two that only touch may be too.
+const NEXT_NUCLEOTIDE: f64 = 8.0;
 
 /// Where the origin of a structure's coordinates stands in its images.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -104,6 +106,17 @@ impl Residue<'_> {
 
     fn is_nucleotide(&self) -> bool {
         self.find("CA").is_none() && self.point().is_some()
+    }
+
+    /// A nucleotide by itself, as ATP: a ligand.
+    fn is_cofactor(&self, neighbours: [Option<&Residue>; 2]) -> bool {
+        let next_to = |other: &Residue| {
+            let (Some(here), Some(there)) = (self.point(), other.point()) else { return false };
+            other.is_nucleotide()
+                && other.atoms[0].chain == self.atoms[0].chain
+                && distance(&self.places[here], &other.places[there]) < NEXT_NUCLEOTIDE
+        };
+        self.is_nucleotide() && self.atoms[0].hetero && !neighbours.into_iter().flatten().any(next_to)
     }
 
     fn electrons(&self) -> f64 {
@@ -201,12 +214,14 @@ impl Reference {
         let mut backbones = vec![];
         let mut chain_numbers: HashMap<&str, usize> = HashMap::new();
         let (mut waters, mut others) = (0, vec![]);
-        for residue in residues(structure) {
+        let all: Vec<Residue> = residues(structure).collect();
+        for (i, residue) in all.iter().enumerate() {
             if is_water(&residue.atoms[0].residue_name) {
                 waters += 1;
                 continue;
             }
-            let Some(point) = residue.point() else {
+            let neighbours = [i.checked_sub(1).and_then(|before| all.get(before)), all.get(i + 1)];
+            let Some(point) = residue.point().filter(|_| !residue.is_cofactor(neighbours)) else {
                 others.push(residue);
                 continue;
             };
@@ -269,13 +284,13 @@ impl Reference {
             notes: beads.notes.clone(),
             beads: Some(beads),
         };
-        whole.carry(&others);
+        whole.carry(&others.iter().collect::<Vec<_>>());
         whole.note_gaps();
         Ok(whole)
     }
 
     /// Groups that are no residues go with the point that is nearest.
-    fn carry(&mut self, others: &[Residue]) {
+    fn carry(&mut self, others: &[&Residue]) {
         let carried = others.iter().map(|other| {
             let place = other.centroid();
             let from = |i: &usize| distance(&self.places[*i], &place);
@@ -286,7 +301,7 @@ impl Reference {
         if others.is_empty() {
             return;
         }
-        let labels: Vec<String> = others.iter().map(Residue::label).collect();
+        let labels: Vec<String> = others.iter().map(|other| other.label()).collect();
         self.notes.push(format!(
             "{} that are no residues go rigidly with the nearest: {}",
             if labels.len() == 1 { "1 group".into() } else { format!("{} groups", labels.len()) },

@@ -8,11 +8,13 @@ use super::checkpoint::{self, Checkpoint, EpochLosses, Position, Score};
 use super::config::Config;
 use super::data::Particles;
 use super::evaluate::Evaluator;
-use super::model::{Network, RESIDENT};
+use super::model::{BETA, Network, RESIDENT};
+use super::modes;
 use super::pictures;
 use super::reference::Reference;
 use super::split::Split;
 use crate::device::Device;
+use crate::io::npy::{self, Array};
 use crate::plan::{Options, Program, Step, Store};
 use crate::tape::Tape;
 use crate::tensor::{DType, Tensor};
@@ -53,17 +55,24 @@ pub struct Trainer {
 
 impl Trainer {
     /// Opens what the configuration names and checks that it belongs together.
-    pub fn new(config: Config, device: Arc<dyn Device>, folder: &Path) -> Result<Trainer> {
+    pub fn new(mut config: Config, device: Arc<dyn Device>, folder: &Path) -> Result<Trainer> {
         let particles = Particles::open(&config)?;
         let length = particles.side() as f64 * particles.apix();
         let reference = Reference::read(&config, length)?;
         if particles.len() < 2 {
             return Err(Error::usage("there is 1 particle: motion is learned from many"));
         }
+        let modes = modes::asked(&config, &reference)?;
+        if let Some(modes) = &modes {
+            config.extra_input_data_attr.nma_modes = modes.shape[1];
+        }
         let network =
             Network::new(&config, &reference, particles.side(), particles.apix(), particles.compared())?;
         let adam = Adam { lr: config.optimizer.lr, weight_decay: 0.01, decoupled: true, ..Adam::default() };
-        let store = Store::new(device, config.seed);
+        let store = Store::new(device, config.own_seed());
+        if let Some(modes) = &modes {
+            store.set(modes::STATE, modes)?;
+        }
         let position =
             Position { epoch: 0, step: 0, images: particles.len(), history: vec![], scores: vec![] };
         let split = Split::new(particles.len(), &config.data_loader, config.seed);
@@ -160,6 +169,7 @@ impl Trainer {
             let dataset = &mut config.dataset_attr;
             (dataset.starfile_path, dataset.ref_pdb_path, dataset.ref_cg_pdb_path) = Default::default();
             dataset.dataset_dir = None;
+            config.extra_input_data_attr.nma_path = Default::default();
             config
         };
         if free(&checkpoint.config) != free(&self.config)
@@ -212,17 +222,18 @@ impl Trainer {
     ) -> Result<u64> {
         let size = self.batch();
         let training = &self.split.training;
-        let mut order = epoch_order(training.len(), self.config.seed, epoch);
+        let mut order = epoch_order(training.len(), self.config.own_seed(), epoch);
         order.iter_mut().for_each(|i| *i = training[*i]);
         order.truncate(self.steps_of_an_epoch() * size);
         let mut step = first_step;
         let mut run = |feeds: &[(&str, &Tensor)]| -> Result<bool> {
             interrupt::check()?;
             step += 1;
-            let key = random_key(self.config.seed, step);
+            let key = random_key(self.config.own_seed(), step);
+            let beta = Tensor::f32(&[], vec![self.config.loss.beta(step)]);
             let schedule = self.adam.schedule(step).feeds();
             let mut all = feeds.to_vec();
-            all.push(("key", &key));
+            all.extend([("key", &key), (BETA, &beta)]);
             all.extend(schedule.iter().map(|(name, value)| (*name, value)));
             each(step, &all)
         };
@@ -372,9 +383,13 @@ impl Trainer {
         self.score(watch)?;
         let folder = self.last_folder();
         let evaluator = self.evaluator();
-        let latents = evaluator.latents(&self.particles)?;
+        let (latents, log_variances) = evaluator.posteriors(&self.particles)?;
         let findings = evaluator.find(&latents, self.config.analyze.cluster_k)?;
         findings.write(&folder, &self.reference)?;
+        if let Some(values) = log_variances {
+            let shape = [self.particles.len(), self.network.encoder.z];
+            npy::write_npy(&folder.join("z_logvar.npy"), &Array::f32(&shape, values)?)?;
+        }
         pictures::write(&folder, &evaluator, &self.particles, &findings)?;
         let path = folder.join("ckpt.pt");
         checkpoint::save(&path, &self.config, &self.network, &self.store, &self.position)?;
