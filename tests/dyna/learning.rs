@@ -46,16 +46,8 @@ fn adenylate_kinase_moves() {
 #[test]
 fn motion_is_learned() {
     let stack = Stack::new(400, 64, 2.0, 1.0, 0.5);
-    let mut config = stack.config();
-    config.model.model_cfg.e_hidden_dim = vec![64, 32, 32, 32];
-    config.model.model_cfg.z_dim = 8;
-    config.model.model_cfg.latent_dim = 16;
-    config.data_loader.train_batch_per_gpu = 40;
-    config.optimizer.lr = 3e-3;
-    config.trainer.max_epochs = 40;
-    config.trainer.check_val_every_n_epoch = 40;
     let out = tempfile::tempdir().expect("a folder");
-    let mut trainer = trainer(config, out.path());
+    let mut trainer = trainer(stack.small(40), out.path());
     let begun = std::time::Instant::now();
     trainer.run(&mut Print).expect("training");
     let score = score(&trainer, &stack);
@@ -68,14 +60,7 @@ fn motion_is_learned() {
 #[test]
 fn motion_of_beads_is_learned() {
     let stack = Stack::new(400, 64, 2.0, 1.0, 0.5);
-    let mut config = stack.config();
-    config.model.model_cfg.e_hidden_dim = vec![64, 32, 32, 32];
-    config.model.model_cfg.z_dim = 8;
-    config.model.model_cfg.latent_dim = 16;
-    config.data_loader.train_batch_per_gpu = 40;
-    config.optimizer.lr = 3e-3;
-    config.trainer.max_epochs = 40;
-    beads_are_learned(&stack, config, 0.6);
+    beads_are_learned(&stack, stack.small(40), 0.6);
 }
 
 /// The measure of the method with beads.

@@ -139,14 +139,8 @@ fn points_stand_where_the_formula_says() {
 #[test]
 fn motion_is_learned_in_normal_modes() {
     let stack = Stack::new(400, 64, 2.0, 1.0, 0.5);
-    let mut config = stack.config();
+    let mut config = stack.small(20);
     config.extra_input_data_attr.nma_modes = 12;
-    config.model.model_cfg.e_hidden_dim = vec![64, 32, 32, 32];
-    config.model.model_cfg.z_dim = 8;
-    config.data_loader.train_batch_per_gpu = 40;
-    config.optimizer.lr = 3e-3;
-    config.trainer.max_epochs = 20;
-    config.trainer.check_val_every_n_epoch = 20;
     let out = tempfile::tempdir().expect("a folder");
     let mut trainer = trainer(config, out.path());
     let begun = std::time::Instant::now();

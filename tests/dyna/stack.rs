@@ -66,6 +66,19 @@ impl Stack {
         config
     }
 
+    /// A small network, for a few hundred clear particles.
+    pub fn small(&self, epochs: usize) -> Config {
+        let mut config = self.config();
+        config.model.model_cfg.e_hidden_dim = vec![64, 32, 32, 32];
+        config.model.model_cfg.z_dim = 8;
+        config.model.model_cfg.latent_dim = 16;
+        config.data_loader.train_batch_per_gpu = 40;
+        config.optimizer.lr = 3e-3;
+        config.trainer.max_epochs = epochs;
+        config.trainer.check_val_every_n_epoch = epochs;
+        config
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
