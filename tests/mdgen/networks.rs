@@ -8,6 +8,7 @@ use kinesome::device::cpu::Cpu;
 use kinesome::io::npy::Array;
 use kinesome::plan::{Kernel, Options, Program, Step, Store};
 use kinesome::protein::residue::ATOMS;
+use kinesome::protein::residue::Atoms;
 use kinesome::systems::mdgen::checkpoint::{self, Checkpoint};
 use kinesome::systems::mdgen::config::{Config, Task};
 use kinesome::systems::mdgen::generate::velocity_step;
@@ -57,6 +58,20 @@ struct Case {
 }
 
 impl Case {
+    /// Residue types, and real atoms of the batch: made of its frames and torsions, as tokens are.
+    fn atoms(&self) -> (Vec<usize>, Vec<Atoms>) {
+        let floats = |name: &str| self.arrays[name].to_f32();
+        let kinds = self.arrays["batch.seqres"].to_i64().expect("types");
+        let kinds: Vec<usize> = kinds.into_iter().map(|v| v as usize).collect();
+        let frames = kinesome::protein::frames::Frames {
+            rotations: floats("batch.rots").as_chunks::<3>().0.as_chunks::<3>().0.to_vec(),
+            translations: floats("batch.trans").as_chunks::<3>().0.to_vec(),
+        };
+        let turns = floats("batch.torsions").as_chunks::<2>().0.as_chunks::<7>().0.to_vec();
+        let atoms = kinesome::protein::torsions::place_atoms(&kinds, &frames, &turns).expect("atoms");
+        (kinds, atoms)
+    }
+
     fn new(name: &str) -> Case {
         let network = Network::new(&config(name)).expect("a network");
         let (arrays, weights) = (npz(&format!("{name}.npz")), npz(&format!("{name}.weights.npz")));
@@ -471,15 +486,7 @@ fn windows_are_what_the_reference_makes() {
     for name in ["sim", "tps"] {
         let case = Case::new(name);
         let geometry = &case.arrays;
-        // Real atoms of the batch: rebuilt from its frames and torsions, which tokens are made of.
-        let kinds: Vec<usize> =
-            geometry["batch.seqres"].to_i64().expect("types").into_iter().map(|v| v as usize).collect();
-        let frames = kinesome::protein::frames::Frames {
-            rotations: geometry["batch.rots"].to_f32().as_chunks::<3>().0.as_chunks::<3>().0.to_vec(),
-            translations: geometry["batch.trans"].to_f32().as_chunks::<3>().0.to_vec(),
-        };
-        let turns = geometry["batch.torsions"].to_f32().as_chunks::<2>().0.as_chunks::<7>().0.to_vec();
-        let atoms = kinesome::protein::torsions::place_atoms(&kinds, &frames, &turns).expect("atoms");
+        let (kinds, atoms) = case.atoms();
         let window = window::Window::new(&case.network.config, &kinds, &atoms).expect("a window");
         let d = case.network.config.token();
         let offsets = |tokens: &[f32]| -> Vec<f32> {
@@ -498,15 +505,7 @@ fn windows_are_what_the_reference_makes() {
 #[test]
 fn departures_are_taken_off_and_put_back() {
     let case = Case::new("sim");
-    let geometry = &case.arrays;
-    let kinds: Vec<usize> =
-        geometry["batch.seqres"].to_i64().expect("types").into_iter().map(|v| v as usize).collect();
-    let frames = kinesome::protein::frames::Frames {
-        rotations: geometry["batch.rots"].to_f32().as_chunks::<3>().0.as_chunks::<3>().0.to_vec(),
-        translations: geometry["batch.trans"].to_f32().as_chunks::<3>().0.to_vec(),
-    };
-    let turns = geometry["batch.torsions"].to_f32().as_chunks::<2>().0.as_chunks::<7>().0.to_vec();
-    let atoms = kinesome::protein::torsions::place_atoms(&kinds, &frames, &turns).expect("atoms");
+    let (kinds, atoms) = case.atoms();
     let config = Config { task: Task::Upsample, cond_interval: 3, ..case.network.config.clone() };
     let d = config.token();
     let spread = Config { spread: (1..=d).map(|k| 0.01 * k as f32).collect(), ..config.clone() };
