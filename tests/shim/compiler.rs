@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use libloading::Library;
 
-const HEADERS: [(&str, &str); 2] =
-    [("cuda_host.h", include_str!("cuda_host.h")), ("ptx_host.h", include_str!("ptx_host.h"))];
+/// Part of every source: a header beside it could be read while another test writes it.
+const HEADERS: &str = concat!(include_str!("cuda_host.h"), include_str!("ptx_host.h"));
 /// Texts of one call: enough to spread the header's cost, few enough to share among processors.
 const TOGETHER: usize = 40;
 
@@ -62,9 +62,6 @@ impl Compiler {
             return Ok(());
         }
         std::fs::create_dir_all(&self.folder).map_err(|e| format!("{}: {e}", self.folder.display()))?;
-        for (name, content) in HEADERS {
-            std::fs::write(self.folder.join(name), content).map_err(|e| e.to_string())?;
-        }
         // A text falls to a parcel by its hash, so that a change of one leaves the others' objects valid.
         let count = fresh.len().div_ceil(TOGETHER);
         let mut parcels: Vec<Vec<&String>> = vec![vec![]; count];
@@ -105,10 +102,12 @@ impl Compiler {
         if file.is_file() {
             return Ok(file);
         }
-        let source = file.with_extension(format!("{}.cc", std::process::id()));
-        let beside = file.with_extension(format!("{}.so", std::process::id()));
+        static ATTEMPTS: AtomicUsize = AtomicUsize::new(0);
+        let attempt = format!("{}-{}", std::process::id(), ATTEMPTS.fetch_add(1, Ordering::Relaxed));
+        let source = file.with_extension(format!("{attempt}.cc"));
+        let beside = file.with_extension(format!("{attempt}.so"));
         let text = parcel.iter().map(|text| host_text(text)).collect::<String>();
-        let text = format!("#include \"ptx_host.h\"\n{text}");
+        let text = format!("{HEADERS}\n{text}");
         std::fs::write(&source, text).map_err(|e| e.to_string())?;
         let output = Command::new("g++").args(options()).arg(&source).arg("-o").arg(&beside).output();
         let output = output.map_err(|e| e.to_string())?;

@@ -2,8 +2,6 @@
 // barriers. It is a referee rather than a simulator: whatever CUDA leaves undefined is an error here or comes
 // out wrong on purpose. Threads run in a shuffled order (a missing barrier shows), shared memory starts as
 // NaN, asynchronous copies arrive at the last moment allowed, a lane missing from a shuffle is reported.
-#pragma once
-
 #include <cstdint>
 #include <cstdio>
 #include <cstring>

@@ -1,8 +1,6 @@
 // What kernels/ptx.cu says in PTX, for warps of the host. Layouts of fragments follow the PTX ISA's tables
 // for mma.m16n8k16, mma.m16n8k8 and ldmatrix, written down here once more and on their own.
-#pragma once
-
-#include "cuda_host.h"
+// Comes after cuda_host.h.
 
 typedef unsigned short u16;
 typedef unsigned int u32;
