@@ -213,7 +213,9 @@ impl<'a> Model<'a> {
                     continue;
                 }
                 let stretch = &mut codes[i..i + n];
-                if code == 'H' || stretch.iter().all(|&here| here == ' ' || here == code) {
+                // Since version 2.1 DSSP lets the wide helix win: it is often a bulge of an α helix.
+                let yields = |here: char| here == ' ' || here == code || (code, here) == ('I', 'H');
+                if code == 'H' || stretch.iter().all(|&here| yields(here)) {
                     stretch.fill(code);
                 }
             }

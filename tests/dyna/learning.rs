@@ -65,7 +65,7 @@ fn motion_of_beads_is_learned() {
 
 /// The measure of the method with beads.
 #[test]
-#[ignore = "takes up to an hour"]
+#[ignore = "takes ten minutes"]
 fn adenylate_kinase_of_beads_moves() {
     let stack = Stack::new(3000, 64, 2.0, 0.1, 0.5);
     let mut config = stack.config();
