@@ -213,18 +213,19 @@ mod x86 {
         k: usize,
         target: Target,
     ) {
-        let mut sums = [[_mm256_setzero_ps(); 2]; R];
-        for j in 0..k {
-            unsafe {
-                let right =
-                    [_mm256_loadu_ps(panel.add(j * COLUMNS)), _mm256_loadu_ps(panel.add(j * COLUMNS + 8))];
-                for (i, sum) in sums.iter_mut().enumerate() {
-                    let factor = _mm256_broadcast_ss(&*left.add(i * down + j * across));
-                    sum[0] = _mm256_fmadd_ps(factor, right[0], sum[0]);
-                    sum[1] = _mm256_fmadd_ps(factor, right[1], sum[1]);
+        let sums: [[__m256; 2]; R] = unsafe {
+            if down == 1 {
+                sums(|i, j| left.add(i + j * across), panel, k)
+            } else {
+                // The optimiser must not see how they are related: it would compute one address from the other in
+                // the inner loop, which takes as many instructions again.
+                let rows: [_; R] = std::array::from_fn(|i| std::hint::black_box(left.add(i * down)));
+                match across {
+                    1 => sums(|i, j| rows[i].add(j), panel, k),
+                    _ => sums(|i, j| rows[i].add(j * across), panel, k),
                 }
             }
-        }
+        };
         let factor = _mm256_set1_ps(target.factor);
         for (i, sum) in sums.iter().enumerate() {
             for (half, &sum) in sum.iter().enumerate() {
@@ -235,5 +236,36 @@ mod x86 {
                 }
             }
         }
+    }
+
+    /// Sums over `k` of the elements of `R` rows, which stand where `left` says, times a panel's.
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn sums<const R: usize>(
+        left: impl Fn(usize, usize) -> *const f32,
+        panel: *const f32,
+        k: usize,
+    ) -> [[__m256; 2]; R] {
+        const UNROLLED: usize = 4;
+        let mut sums = [[_mm256_setzero_ps(); 2]; R];
+        let mut step = |j: usize| unsafe {
+            let right =
+                [_mm256_loadu_ps(panel.add(j * COLUMNS)), _mm256_loadu_ps(panel.add(j * COLUMNS + 8))];
+            for (i, sum) in sums.iter_mut().enumerate() {
+                let factor = _mm256_broadcast_ss(&*left(i, j));
+                sum[0] = _mm256_fmadd_ps(factor, right[0], sum[0]);
+                sum[1] = _mm256_fmadd_ps(factor, right[1], sum[1]);
+            }
+        };
+        let whole = k - k % UNROLLED;
+        for j in (0..whole).step_by(UNROLLED) {
+            for j in j..j + UNROLLED {
+                step(j);
+            }
+        }
+        for j in whole..k {
+            step(j);
+        }
+        sums
     }
 }
