@@ -168,10 +168,10 @@ fn beads_are_learned_and_written_as_residues_are() {
     says(residue(&stack, "x", &["--config", "run/config.toml"]), &["another stage", "beads"]);
     let key = "dataset_attr.ref_cg_pdb_path=cg/turned.pdb";
     says(residue(&stack, "x", &["--cfg-options", key]), &["ref_cg_pdb_path", "beads"]);
-    let mut nucleic = Structure::read(&stack.path("model.pdb")).expect("a model");
-    nucleic.atoms.iter_mut().for_each(|a| a.residue_name = "DA".into());
-    nucleic.write(&stack.path("dna.pdb")).expect("a file");
-    says(beads("dna.pdb", "x", &[]), &["nucleic acid", "dna.pdb"]);
+    let mut unknown = Structure::read(&stack.path("model.pdb")).expect("a model");
+    unknown.atoms.iter_mut().for_each(|a| a.residue_name = "DA".into());
+    unknown.write(&stack.path("unknown.pdb")).expect("a file");
+    says(beads("unknown.pdb", "x", &[]), &["C1'", "unknown.pdb"]);
 }
 
 #[test]

@@ -1,9 +1,10 @@
-//! Nucleic acids at the stage of residues; where there are no beads for them that is said.
+//! Nucleic acids at the stages of residues and of beads.
 
 use std::fmt::Write;
 use std::path::Path;
 
 use kinesome::io::structure::Structure;
+use kinesome::protein::martini::{Beads, Topology, pairs};
 use kinesome::systems::dyna::config::Config;
 use kinesome::systems::dyna::graph::{Springs, blocks};
 use kinesome::systems::dyna::reference::Reference;
@@ -94,7 +95,7 @@ fn a_protein_and_its_nucleic_acid_slide_and_atp_is_carried() {
 }
 
 #[test]
-fn a_nucleic_acid_goes_through_the_stage_of_residues() {
+fn a_nucleic_acid_goes_through_both_stages() {
     let folder = tempfile::tempdir().expect("a folder");
     let at = folder.path();
     std::fs::write(at.join("dna.pdb"), duplex(24)).expect("a file");
@@ -110,13 +111,72 @@ fn a_nucleic_acid_goes_through_the_stage_of_residues() {
         assert_eq!(found.atoms.len(), 48);
         assert!(found.atoms.iter().all(|a| a.name == "C1'" && a.residue_name.starts_with('D')));
     }
-    for refused in [
-        &["dyna", "beads", "sim/particles.star", "dna.pdb", "-o", "x"][..],
-        &["dyna", "martinize", "dna.pdb", "-o", "x"],
-    ] {
-        let output = kinesome(at, refused);
-        let text = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(!output.status.success() && text.lines().count() == 1, "{text}");
-        assert!(text.contains("dna.pdb") && text.contains("kinesome dyna residue"), "{text}");
+    let start = ["dyna", "beads", "sim/particles.star", "dna.pdb", "-o", "beads", "-n", "1"];
+    let last = succeeds(kinesome(at, &[&start[..], &SMALL[..]].concat()));
+    let found = Structure::read(&at.join(&last).join("pred.pdb")).expect("structures");
+    // This model has an atom each of phosphate and sugar, and of bases none.
+    assert_eq!(found.atoms.len(), 3 * 48);
+    assert!(found.atoms.iter().all(|a| a.name.starts_with("BB")));
+    assert!(kinesome(at, &["dyna", "martinize", "dna.pdb", "-o", "cg"]).status.success());
+    assert!(["cg/dna_X.itp", "cg/dna_Y.itp"].iter().all(|file| at.join(file).is_file()));
+    let unknown = kinesome(at, &["dyna", "minimize", "cg/dna_cg.pdb", "-o", "relaxed.pdb"]);
+    let text = String::from_utf8_lossy(&unknown.stderr).into_owned();
+    assert!(!unknown.status.success() && text.contains("--reference"), "{text}");
+    let relaxed = ["dyna", "minimize", "cg/dna_cg.pdb", "--reference", "dna.pdb", "-o", "relaxed.pdb"];
+    assert!(kinesome(at, &relaxed).status.success());
+}
+
+/// Guanosine and uridine, O3' of the first `link` Å from P of the second.
+fn two_nucleotides(link: f64) -> Structure {
+    const SUGAR: [&str; 12] =
+        ["P", "O1P", "OP2", "O5'", "C5'", "C4'", "O4'", "C3'", "C2'", "O2'", "C1'", "O3'"];
+    let bases =
+        [("G", "N9 C4 C2 N2 N3 C6 O6 N1 C8 N7 C5", 0.0), ("U", "N1 C6 N3 C2 O2 C5 C4 O4", 2.0 * 11.0 + link)];
+    let mut text = String::new();
+    for (number, (residue, base, from)) in bases.into_iter().enumerate() {
+        for (i, name) in SUGAR.into_iter().chain(base.split(' ')).enumerate() {
+            // Along x up to O3', which ends the residue, and bases aside.
+            let aside = if i < 12 { 0.0 } else { 3.4 * number as f64 + (i as f64).sin() };
+            let at =
+                [from + if i < 12 { 2.0 * i as f64 } else { 0.5 * i as f64 }, aside, 0.1 * (i as f64).cos()];
+            text += &line("ATOM", (name, &name[..1]), residue, 'R', number + 1, at);
+        }
     }
+    Structure::parse_pdb(&text, Path::new("rna.pdb")).expect("a structure")
+}
+
+#[test]
+fn nucleotides_become_beads_that_rest_where_they_are() {
+    let path = Path::new("rna.pdb");
+    let structure = two_nucleotides(1.6);
+    let beads = Beads::of(&structure, None, path).expect("beads");
+    let names: Vec<&str> = beads.atoms.iter().map(|a| a.name.as_str()).collect();
+    let wanted = ["BB1", "BB2", "BB3", "SC1", "SC2", "SC3", "SC4", "BB1", "BB2", "BB3", "SC1", "SC2", "SC3"];
+    assert_eq!(names, wanted);
+    let all: usize = beads.members.iter().map(Vec::len).sum();
+    assert_eq!(all, structure.atoms.len(), "every heavy atom is in one bead");
+    // The first O3' is part of the phosphate that follows, the last of its own sugar.
+    let of = |bead: usize| -> Vec<&str> {
+        beads.members[bead].iter().map(|&i| structure.atoms[i].name.as_str()).collect()
+    };
+    assert_eq!(of(7), ["P", "O1P", "OP2", "O5'", "O3'"]);
+    assert_eq!(of(9), ["C3'", "C2'", "O2'", "C1'", "O3'"]);
+    assert_eq!(beads.electrons[7], 15.0 + 4.0 * 8.0);
+    assert!(beads.charges.iter().enumerate().all(|(i, &q)| q == if i == 0 || i == 7 { -1.0 } else { 0.0 }));
+
+    let topology = Topology::new(&beads);
+    let length = |[i, j]: [usize; 2]| -> f64 {
+        (0..3).map(|k| (beads.places[i][k] - beads.places[j][k]).powi(2)).sum::<f64>().sqrt()
+    };
+    assert_eq!((topology.bonds.len(), topology.angles.len()), (16, 8));
+    assert!(topology.bonds.iter().all(|b| (b.length - length(b.atoms)).abs() < 1e-9));
+    assert!(topology.bonds.iter().any(|b| b.atoms == [2, 7]), "the two are bonded");
+    // No pair is driven apart.
+    let wells = pairs(&beads, &topology, &beads.places, 12.0);
+    assert!(wells.iter().any(|p| length(p.atoms) < 4.0), "the bases are near each other");
+    assert!(wells.iter().all(|p| length(p.atoms) >= p.sigma * 2_f64.powf(1.0 / 6.0) - 1e-9));
+
+    let apart = Beads::of(&two_nucleotides(9.0), None, path).expect("beads");
+    assert!(beads.residues[1].joined && !apart.residues[1].joined);
+    assert_eq!(Topology::new(&apart).bonds.len(), 15);
 }

@@ -1,4 +1,4 @@
-//! `martinize`: a protein as MARTINI's beads, for this program and for GROMACS.
+//! `martinize`: proteins and nucleic acids as MARTINI's beads, for this program and for GROMACS.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::io::structure::Structure;
 use crate::protein::martini::{Beads, Topology, write};
 
-/// Map a protein to MARTINI 2.2 beads and write their topology for GROMACS
+/// Map a model to MARTINI 2.2 beads and write their topology for GROMACS
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -15,7 +15,8 @@ Examples:
 
 Writes model_cg.pdb (the beads), model.top and model_A.itp for each chain. The force field's own file, martini_v2.2.itp, \
 is not among them. Secondary structure is assigned by hydrogen bonds as DSSP does it. Chain ends are charged, gaps within \
-a chain are not; disulphide bridges are not set.")]
+a chain are not; disulphide bridges are not set. \
+Nucleotides are mapped too, but what holds them is the model's own geometry, not MARTINI's force field of nucleic acids.")]
 pub struct Args {
     /// Model with all its atoms, PDB or mmCIF
     #[arg(value_name = "MODEL")]
@@ -32,7 +33,7 @@ pub fn run(args: Args) -> Result<()> {
         note(text);
     }
     if !beads.others.is_empty() {
-        note(&format!("groups that are no amino acids are left out: {}", beads.others.len()));
+        note(&format!("groups that are no amino acids or nucleotides are left out: {}", beads.others.len()));
     }
     let topology = Topology::new(&beads);
     let name = args

@@ -1,10 +1,11 @@
 //! The energy of beads, with its gradient: what holds them together, Lennard-Jones and Coulomb between the rest.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::mapping::Beads;
 use super::parameters::attraction;
-use super::topology::{Angle, Bond, Dihedral, Improper, Topology};
+use super::topology::{Angle, Bond, Dihedral, Improper, Topology, stacked};
+use crate::protein::geometry::near_pairs;
 use crate::protein::minimise::{Energy, NearPairs, Point, sum};
 
 /// Beads farther apart do not act on one another, Å; energies are shifted to be zero there. Charges are screened by 15
@@ -23,6 +24,8 @@ pub struct ForceField {
     /// Type of each bead, and depth and sigma of each two types.
     types: Vec<usize>,
     attractions: Vec<Vec<(f64, f64)>>,
+    /// Depth and sigma of pairs that have their own.
+    stacked: HashMap<(usize, usize), (f64, f64)>,
     charges: Vec<f64>,
     bonded: HashSet<(usize, usize)>,
     near: NearPairs,
@@ -36,7 +39,12 @@ impl ForceField {
         let types = beads.types.iter().map(|t| names.binary_search(t).unwrap_or(0)).collect();
         let attractions = names.iter().map(|a| names.iter().map(|b| attraction(a, b)).collect()).collect();
         let bonded = topology.bonds.iter().map(|b| (b.atoms[0].min(b.atoms[1]), b.atoms[0].max(b.atoms[1])));
+        let points: Vec<Point> = beads.places.iter().map(|p| Point::from(*p)).collect();
+        let near =
+            if beads.residues.iter().any(|r| r.nucleic) { near_pairs(&points, CUTOFF) } else { vec![] };
+        let own = |pair: (usize, usize)| Some((pair, stacked(beads, pair.0, pair.1)?));
         ForceField {
+            stacked: near.into_iter().filter_map(own).collect(),
             bonded: bonded.collect(),
             types,
             attractions,
@@ -58,7 +66,10 @@ impl ForceField {
         let nothing = |i: usize, j: usize| (0.0, [(i, Point::zeros()), (j, Point::zeros())]);
         let dispersion = sum(pairs, gradient, |&(i, j)| {
             let Some((along, d)) = apart(i, j) else { return nothing(i, j) };
-            let (depth, sigma) = self.attractions[self.types[i]][self.types[j]];
+            let (depth, sigma) = match self.stacked.get(&(i, j)) {
+                Some(own) => *own,
+                _ => self.attractions[self.types[i]][self.types[j]],
+            };
             let power = |d: f64| (sigma / d).powi(6);
             let energy = |d: f64| 4.0 * depth * (power(d) * power(d) - power(d));
             let slope = 4.0 * depth * (6.0 * power(d) - 12.0 * power(d) * power(d)) / d;

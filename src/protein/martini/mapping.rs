@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use super::codes::codes;
+use super::nucleotides::{SUGAR, atom_name, nucleotide};
 use super::parameters::{BACKBONE, backbone, charge, mass, radius, side_chain};
 use crate::error::listed;
 use crate::io::structure::{Atom, Structure, residues};
@@ -24,14 +25,15 @@ pub struct Residue {
     pub joined: bool,
     /// Secondary structure in MARTINI's codes.
     pub code: char,
-    /// The backbone's bead, then those of the side chain; none where the structure has none of a bead's atoms.
+    pub nucleic: bool,
+    /// The backbone's bead, then those of the side chain; of a nucleotide phosphate, sugar and base; none where the structure has none of a bead's atoms.
     pub beads: Vec<Option<usize>>,
 }
 
-/// A protein as beads, residue by residue.
+/// A protein, a nucleic acid or both as beads, residue by residue.
 #[derive(Clone, Debug, Default)]
 pub struct Beads {
-    /// Beads as atoms of a file: BB, SC1 to SC4.
+    /// Beads as atoms of a file: BB, SC1 to SC4; BB1 to BB3 of nucleotides.
     pub atoms: Vec<Atom>,
     /// Centres of mass of their heavy atoms, Å.
     pub places: Vec<[f64; 3]>,
@@ -74,12 +76,19 @@ impl Beads {
                 waters += 1;
                 continue;
             }
-            if NUCLEOTIDES.contains(&first.residue_name.as_str()) {
-                return Err(Error::malformed(
-                    path,
-                    format!("chain {}", first.chain),
-                    "is a nucleic acid, for which there are no beads: take it out, or use kinesome dyna residue",
-                ));
+            let next = chains.len();
+            if let Some(of) = nucleotide(&first.residue_name)
+                && find("C1'").or(find("C1*")).is_some()
+            {
+                let chain = *chains.entry(&first.chain).or_insert(next);
+                let before = beads.residues.last().zip(found.last());
+                let joined = before.is_some_and(|(last, (run_before, _))| {
+                    last.nucleic && last.chain == chain && linked(structure, places, run_before, &run)
+                });
+                beads.residues.push(Residue { joined, nucleic: true, ..Residue::new(of.residue, chain) });
+                backbones.push(None);
+                found.push((run, of.residue));
+                continue;
             }
             let kind = type_of_name(&first.residue_name).filter(|_| find("CA").is_some());
             let Some(kind) = kind else {
@@ -90,7 +99,6 @@ impl Beads {
             if atoms.contains(&None) {
                 without.push(format!("{}{}", first.chain, first.residue_number));
             }
-            let next = chains.len();
             let chain = *chains.entry(&first.chain).or_insert(next);
             let name = RESIDUES[kind].name;
             backbones.push(atoms.iter().all(Option::is_some).then(|| secondary::Backbone {
@@ -103,13 +111,16 @@ impl Beads {
                     run.clone().find(|&i| structure.atoms[i].name == "CA").map(|i| places[i])
                 };
                 let before = found.last().and_then(|(before, _)| ca(before));
-                last.chain == chain && before.zip(ca(&run)).is_some_and(|(a, b)| apart(&a, &b) < LONGEST)
+                !last.nucleic
+                    && last.chain == chain
+                    && before.zip(ca(&run)).is_some_and(|(a, b)| apart(&a, &b) < LONGEST)
             });
-            beads.residues.push(Residue { name, chain, joined, code: 'C', beads: vec![] });
+            beads.residues.push(Residue { joined, ..Residue::new(name, chain) });
             found.push((run, name));
         }
         if beads.residues.is_empty() {
-            let why = "has no amino acids with a CA atom; give an all-atom model of a protein";
+            let why =
+                "has no amino acids with a CA atom and no nucleotides with a C1'; give a model of all atoms";
             return Err(Error::malformed(path, "", why));
         }
         let joined: Vec<bool> = beads.residues.iter().map(|r| r.joined).collect();
@@ -137,7 +148,7 @@ impl Beads {
         }
         let mut truncated = vec![];
         for (at, (run, name)) in found.iter().enumerate() {
-            if beads.add(structure, places, at, run.clone()) {
+            if beads.add(structure, places, at, &found) {
                 let first = &structure.atoms[run.start];
                 truncated.push(format!("{name} {}{}", first.chain, first.residue_number));
             }
@@ -148,8 +159,14 @@ impl Beads {
             beads.notes.push(format!("{} {what}: {}", count(without.len(), "residue"), listed(&without)));
         }
         if !truncated.is_empty() {
-            let what = "lack side-chain atoms; beads without any are left out";
+            let what = "lack atoms of side chain or base; beads without any are left out";
             beads.notes.push(format!("{} {what}: {}", count(truncated.len(), "residue"), listed(&truncated)));
+        }
+        let nucleotides = beads.residues.iter().filter(|r| r.nucleic).count();
+        if nucleotides > 0 {
+            let what = "bonds and angles are the model's and types the nearest of MARTINI 2.2, not MARTINI's force field \
+                        of nucleic acids";
+            beads.notes.push(format!("{}: {what}", count(nucleotides, "nucleotide")));
         }
         if waters > 0 {
             beads.notes.push(format!("{waters} waters are left out"));
@@ -165,24 +182,18 @@ impl Beads {
         self.places.is_empty()
     }
 
-    /// Adds the beads of residue `at`; whether it lacks side-chain atoms.
-    fn add(&mut self, structure: &Structure, places: &[[f64; 3]], at: usize, run: Range<usize>) -> bool {
-        let name = self.residues[at].name;
-        let kind = backbone(name, self.residues[at].code).kind;
-        let of_backbone = if name == "ALA" { &BACKBONE[..] } else { &BACKBONE[..4] };
-        let side = side_chain(name).map_or(&[][..], |side| side.beads);
-        let all = std::iter::once((kind, of_backbone)).chain(side.iter().copied());
-        let mut lacks = name == "ALA" && !run.clone().any(|i| structure.atoms[i].name == "CB");
-        for (number, (kind, names)) in all.enumerate() {
-            let own = type_of_name(name).unwrap_or_default();
-            let members: Vec<usize> = run
-                .clone()
-                .filter(|&i| {
-                    let atom = &structure.atoms[i];
-                    !is_hydrogen(&atom.element) && names.contains(&common_atom_name(own, &atom.name))
-                })
-                .collect();
-            lacks |= number > 0 && members.len() < names.len();
+    /// Adds the beads of residue `at`; whether it lacks atoms of side chain or base.
+    fn add(
+        &mut self,
+        structure: &Structure,
+        places: &[[f64; 3]],
+        at: usize,
+        found: &[(Range<usize>, &'static str)],
+    ) -> bool {
+        let (name, nucleic) = (self.residues[at].name, self.residues[at].nucleic);
+        let (groups, lacks) =
+            if nucleic { self.nucleotide(structure, at, found) } else { self.amino(structure, at, found) };
+        for (number, (kind, members)) in groups.into_iter().enumerate() {
             if members.is_empty() {
                 self.residues[at].beads.push(None);
                 continue;
@@ -195,7 +206,12 @@ impl Beads {
                 [0, 1, 2].map(|k| members.iter().map(|i| mass(of(i)) * places[*i][k]).sum::<f64>() / total),
             );
             self.electrons.push(members.iter().map(|i| f64::from(atomic_number(of(i)).unwrap_or(6))).sum());
-            let bead = if number == 0 { "BB".to_string() } else { format!("SC{number}") };
+            let bead = match (nucleic, number) {
+                (false, 0) => "BB".to_string(),
+                (false, _) => format!("SC{number}"),
+                (true, _) if number < SUGAR => format!("BB{}", number + 1),
+                (true, _) => format!("SC{}", number + 1 - SUGAR),
+            };
             let atom = &structure.atoms[members[0]];
             self.atoms.push(Atom {
                 name: bead,
@@ -213,14 +229,71 @@ impl Beads {
         lacks
     }
 
-    /// The ends of each chain are charged; those at a gap within it are not.
+    /// Type and heavy atoms of each bead of an amino acid, and whether its side chain lacks any.
+    fn amino(
+        &self,
+        structure: &Structure,
+        at: usize,
+        found: &[(Range<usize>, &'static str)],
+    ) -> (Groups, bool) {
+        let (run, name) = &found[at];
+        let kind = backbone(name, self.residues[at].code).kind;
+        let of_backbone = if *name == "ALA" { &BACKBONE[..] } else { &BACKBONE[..4] };
+        let side = side_chain(name).map_or(&[][..], |side| side.beads);
+        let all = std::iter::once((kind, of_backbone)).chain(side.iter().copied());
+        let own = type_of_name(name).unwrap_or_default();
+        let members =
+            |names: &[&str]| heavy(structure, run, |atom| names.contains(&common_atom_name(own, &atom.name)));
+        let mut lacks = *name == "ALA" && !run.clone().any(|i| structure.atoms[i].name == "CB");
+        let groups: Groups = all
+            .enumerate()
+            .map(|(number, (kind, names))| {
+                let members = members(names);
+                lacks |= number > 0 && members.len() < names.len();
+                (kind, members)
+            })
+            .collect();
+        (groups, lacks)
+    }
+
+    /// The same of a nucleotide; its O3' belongs to the phosphate that follows, where one does.
+    fn nucleotide(
+        &self,
+        structure: &Structure,
+        at: usize,
+        found: &[(Range<usize>, &'static str)],
+    ) -> (Groups, bool) {
+        let (run, name) = &found[at];
+        let last_oxygen = |run: &Range<usize>| heavy(structure, run, |atom| atom_name(&atom.name) == "O3'");
+        let mut lacks = false;
+        let mut groups: Groups = nucleotide(name)
+            .map_or(&[][..], |of| of.beads)
+            .iter()
+            .enumerate()
+            .map(|(number, &(kind, names))| {
+                let members = heavy(structure, run, |atom| names.contains(&atom_name(&atom.name).as_str()));
+                lacks |= number >= SUGAR && members.len() < names.len();
+                (kind, members)
+            })
+            .collect();
+        if self.residues[at].joined {
+            groups[0].1.extend(last_oxygen(&found[at - 1].0));
+        }
+        if !self.residues.get(at + 1).is_some_and(|next| next.nucleic && next.joined) {
+            groups[SUGAR - 1].1.extend(last_oxygen(run));
+        }
+        (groups, lacks)
+    }
+
+    /// The ends of each chain of amino acids are charged; those at a gap within it are not.
     fn charge_ends(&mut self) {
         let last = self.residues.len() - 1;
-        let chain = |i: usize| self.residues[i].chain;
+        let own = |i: usize| (self.residues[i].chain, self.residues[i].nucleic);
         let ends: Vec<(usize, &'static str)> = (0..=last)
+            .filter(|&i| !self.residues[i].nucleic)
             .flat_map(|i| {
-                let first = (i == 0 || chain(i - 1) != chain(i)).then_some((i, "Qd"));
-                let last = (i == last || chain(i + 1) != chain(i)).then_some((i, "Qa"));
+                let first = (i == 0 || own(i - 1) != own(i)).then_some((i, "Qd"));
+                let last = (i == last || own(i + 1) != own(i)).then_some((i, "Qa"));
                 [first, last]
             })
             .flatten()
@@ -233,9 +306,36 @@ impl Beads {
     }
 }
 
-const NUCLEOTIDES: [&str; 10] = ["A", "C", "G", "U", "DA", "DC", "DG", "DT", "T", "DU"];
+impl Residue {
+    fn new(name: &'static str, chain: usize) -> Residue {
+        Residue { name, chain, joined: false, code: 'C', nucleic: false, beads: vec![] }
+    }
+}
+
+/// Type and heavy atoms of beads.
+type Groups = Vec<(&'static str, Vec<usize>)>;
+
 /// CA atoms of bonded residues are not further apart, Å.
 const LONGEST: f64 = 5.0;
+/// O3' and P of bonded nucleotides, and C1' where one of these is missing.
+const LONGEST_LINK: [f64; 2] = [2.5, 8.0];
+
+fn heavy(structure: &Structure, run: &Range<usize>, is_one: impl Fn(&Atom) -> bool) -> Vec<usize> {
+    let all = run.clone().map(|i| (i, &structure.atoms[i]));
+    all.filter(|(_, atom)| !is_hydrogen(&atom.element) && is_one(atom)).map(|(i, _)| i).collect()
+}
+
+/// Whether two nucleotides are bonded.
+fn linked(structure: &Structure, places: &[[f64; 3]], before: &Range<usize>, run: &Range<usize>) -> bool {
+    let find = |run: &Range<usize>, name: &str| {
+        run.clone().find(|&i| atom_name(&structure.atoms[i].name) == name).map(|i| places[i])
+    };
+    let [link, across] = LONGEST_LINK;
+    match find(before, "O3'").zip(find(run, "P")) {
+        Some((a, b)) => apart(&a, &b) < link,
+        None => find(before, "C1'").zip(find(run, "C1'")).is_some_and(|(a, b)| apart(&a, &b) < across),
+    }
+}
 
 fn apart(a: &[f64; 3], b: &[f64; 3]) -> f64 {
     (0..3).map(|k| (a[k] - b[k]).powi(2)).sum::<f64>().sqrt()

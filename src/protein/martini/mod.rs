@@ -2,12 +2,13 @@
 //! Monticelli et al., J. Chem. Theory Comput. 4:819, 2008; de Jong et al., J. Chem. Theory Comput. 9:687, 2013).
 //!
 //! [`Beads`] are what a structure becomes, [`Topology`] what holds them together, [`pairs`] what acts between the rest.
-//! Lengths are in Å, energies in kJ/mol.
+//! Nucleic acids have their beads, but no force field of their own. Lengths are in Å, energies in kJ/mol.
 
 mod codes;
 mod energy;
 mod gromacs;
 mod mapping;
+mod nucleotides;
 mod parameters;
 mod topology;
 

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use nalgebra::Vector3;
 
 use super::mapping::Beads;
+use super::nucleotides::{BENT, CHAIN, SUGAR};
 use super::parameters::{
     ASIDE, HELIX, RIGID, STRAND, STRAND_STIFFNESS, attraction, backbone, is_helix, side_chain,
 };
@@ -84,7 +85,11 @@ impl Topology {
         let mut begin = 0;
         for end in 1..=beads.residues.len() {
             if end == beads.residues.len() || !beads.residues[end].joined {
-                topology.backbone(beads, begin, end);
+                if beads.residues[begin].nucleic {
+                    topology.nucleotides(beads, begin, end);
+                } else {
+                    topology.backbone(beads, begin, end);
+                }
                 begin = end;
             }
         }
@@ -145,6 +150,35 @@ impl Topology {
         }
     }
 
+    /// Nucleotides without a gap: each rests as it is.
+    fn nucleotides(&mut self, beads: &Beads, begin: usize, end: usize) {
+        let place = |i: usize| Vector3::from(beads.places[i]);
+        let as_it_is = |[i, j]: [usize; 2], stiffness| bond([i, j], (place(i) - place(j)).norm(), stiffness);
+        for at in begin..end {
+            let bead = |i: usize| beads.residues[at].beads.get(i).copied().flatten();
+            let after = |i: usize| (at + 1 < end).then(|| beads.residues[at + 1].beads[i]).flatten();
+            let chain = [(bead(0), bead(1)), (bead(1), bead(2)), (bead(2), bead(SUGAR)), (bead(2), after(0))];
+            let chain = chain.into_iter().filter_map(|(i, j)| Some([i?, j?]));
+            self.bonds.extend(chain.map(|atoms| as_it_is(atoms, CHAIN)));
+            let base: Vec<usize> = (SUGAR..beads.residues[at].beads.len()).filter_map(bead).collect();
+            for (n, &i) in base.iter().enumerate() {
+                self.bonds.extend(base[n + 1..].iter().map(|&j| as_it_is([i, j], RIGID)));
+            }
+            let angles = [
+                [bead(0), bead(1), bead(2)],
+                [bead(1), bead(2), after(0)],
+                [bead(2), after(0), after(1)],
+                [bead(1), bead(2), bead(SUGAR)],
+                [bead(2), bead(SUGAR), bead(SUGAR + 1)],
+            ];
+            for atoms in angles.into_iter().filter_map(|[i, j, k]| Some([i?, j?, k?])) {
+                let [a, b, c] = atoms.map(place);
+                let angle = (a - b).angle(&(c - b)).to_degrees();
+                self.angles.push(Angle { atoms, angle, stiffness: BENT });
+            }
+        }
+    }
+
     fn side_chain(&mut self, beads: &Beads, at: usize) {
         let residue = &beads.residues[at];
         let Some(side) = side_chain(residue.name) else { return };
@@ -198,8 +232,21 @@ pub fn pairs(beads: &Beads, topology: &Topology, places: &[[f64; 3]], cutoff: f6
     near.sort_unstable();
     let free = near.into_iter().map(|(i, j)| [i, j]).filter(|atoms| !bonded.contains(atoms));
     free.map(|[i, j]| {
-        let (depth, sigma) = attraction(beads.types[i], beads.types[j]);
+        let (depth, sigma) = stacked(beads, i, j).unwrap_or(attraction(beads.types[i], beads.types[j]));
         Pair { atoms: [i, j], depth, sigma }
     })
     .collect()
+}
+
+/// Depth and sigma of two beads of nucleotides that the model has nearer than their types would be, as in stacked
+/// bases: they rest where they are.
+pub(super) fn stacked(beads: &Beads, i: usize, j: usize) -> Option<(f64, f64)> {
+    let nucleic = |i: usize| beads.residues[beads.residue_of[i]].nucleic;
+    if !(nucleic(i) && nucleic(j)) {
+        return None;
+    }
+    let (depth, sigma) = attraction(beads.types[i], beads.types[j]);
+    let rest = Vector3::from(beads.places[i]).metric_distance(&Vector3::from(beads.places[j]));
+    let own = rest / 2_f64.powf(1.0 / 6.0);
+    (own < sigma).then_some((depth, own))
 }

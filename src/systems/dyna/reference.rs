@@ -277,7 +277,7 @@ impl Reference {
             electrons: beads.electrons.clone(),
             widths: beads.widths.clone(),
             chains: beads.residue_of.iter().map(|&residue| beads.residues[residue].chain).collect(),
-            nucleic: vec![false; beads.residues.len()],
+            nucleic: beads.residues.iter().map(|residue| residue.nucleic).collect(),
             codes: beads.residues.iter().map(|residue| residue.code).collect(),
             carried: vec![],
             offset: [0.0; 3],
@@ -377,7 +377,7 @@ impl Reference {
     /// The point that stands for each residue.
     pub fn anchors(&self) -> Vec<usize> {
         let Some(beads) = &self.beads else { return (0..self.len()).collect() };
-        beads.residues.iter().filter_map(|residue| residue.beads[0]).collect()
+        beads.residues.iter().filter_map(|residue| residue.beads.iter().flatten().next().copied()).collect()
     }
 
     /// Of all points, those that stand for residues.
