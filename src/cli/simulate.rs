@@ -290,6 +290,10 @@ fn report(s: &Summary) {
     );
     let flag = s.sign_flag.as_deref().map_or(String::new(), |flag| format!(" {flag}"));
     println!("next:   kinesome drgn train {}{flag} -o trained", s.star().display());
+    let models = ["conformations.pdb", "conformations_000.pdb"].map(|name| s.star().with_file_name(name));
+    if let Some(models) = models.iter().find(|path| path.is_file()) {
+        println!("or:     kinesome dyna residue {} {} -o moved", s.star().display(), models.display());
+    }
 }
 
 fn parse_shift(text: &str, apix: Option<f64>, gaussian: bool) -> Result<Shift> {

@@ -16,6 +16,8 @@ mod rotamers;
 use std::ops::Range;
 use std::path::Path;
 
+use super::martini::mass;
+use super::martini::nucleotides::{self, atom_name};
 use super::minimise::{Energy, Point, Settings, Tick, descend, each, lbfgs};
 use super::residue::RESIDUES;
 use crate::error::{Error, Result};
@@ -183,12 +185,33 @@ impl Backmap {
                     (Form::Beads, Some(kind)) => mapping::members(kind, name).map(|members| {
                         members.into_iter().map(|(i, w)| (target.atoms.start + i, w)).collect()
                     }),
-                    (Form::Beads, None) => None,
+                    (Form::Beads, None) => self.nucleotide_members(r, name),
                 };
                 handles.push(members.map(|members| Handle { members, stiffness }));
             }
         }
         handles
+    }
+
+    /// Atoms of the molecule that are a nucleotide's bead, with shares of its mass; the phosphate's has the O3' before it.
+    fn nucleotide_members(&self, r: usize, bead: &str) -> Option<Vec<(usize, f64)>> {
+        let named = |r: usize, names: &[&str]| -> Vec<usize> {
+            let is_one = |i: &usize| names.contains(&atom_name(&self.molecule.atoms[*i].name).as_str());
+            self.molecule.residues[r].atoms.clone().filter(is_one).collect()
+        };
+        let residue = &self.coarse.residues[r];
+        let name = &self.coarse.structure.atoms[residue.points.start].residue_name;
+        let mut members = named(r, nucleotides::bead(name, bead)?);
+        let joined = |r: usize| self.coarse.residues.get(r).is_some_and(|residue| residue.follows);
+        match bead {
+            "BB1" if residue.follows => members.extend(named(r - 1, &["O3'"])),
+            "BB3" if !joined(r + 1) => members.extend(named(r, &["O3'"])),
+            _ => {}
+        }
+        let masses: Vec<f64> = members.iter().map(|&i| mass(&self.molecule.atoms[i].element)).collect();
+        let total: f64 = masses.iter().sum();
+        let shares = members.into_iter().zip(masses).map(|(i, mass)| (i, mass / total));
+        Some(shares.collect()).filter(|members: &Vec<_>| !members.is_empty())
     }
 
     /// The atoms that models are made of.

@@ -4,6 +4,8 @@ use std::fmt::Write;
 use std::path::Path;
 
 use kinesome::io::structure::Structure;
+use kinesome::protein::backmap::Backmap;
+use kinesome::protein::backmap::coarse::Coarse;
 use kinesome::protein::martini::{Beads, Topology, pairs};
 use kinesome::systems::dyna::config::Config;
 use kinesome::systems::dyna::graph::{Springs, blocks};
@@ -179,4 +181,23 @@ fn nucleotides_become_beads_that_rest_where_they_are() {
     let apart = Beads::of(&two_nucleotides(9.0), None, path).expect("beads");
     assert!(beads.residues[1].joined && !apart.residues[1].joined);
     assert_eq!(Topology::new(&apart).bonds.len(), 15);
+}
+
+/// Beads that have turned about z take their atoms along.
+#[test]
+fn beads_of_nucleotides_lead_back_to_atoms() {
+    let path = Path::new("rna.pdb");
+    let model = two_nucleotides(1.6);
+    let beads = Beads::of(&model, None, path).expect("beads");
+    let turned = |p: &[f64; 3]| [-p[1] + 5.0, p[0], p[2] - 3.0];
+    let structure =
+        Structure { atoms: beads.atoms.clone(), models: vec![beads.places.iter().map(turned).collect()] };
+    let coarse = Coarse::of(structure, Path::new("cg.pdb")).expect("beads");
+    let backmap = Backmap::new(coarse, Path::new("cg.pdb"), Some((model.clone(), path))).expect("a plan");
+    let (atoms, _) = backmap.run(&mut |_, _| Ok(())).expect("atoms");
+    assert_eq!(atoms.atoms.len(), model.atoms.len());
+    let wanted: Vec<[f64; 3]> = model.models[0].iter().map(turned).collect();
+    // The made-up atoms are nearer to one another than real ones, which is mended.
+    let rmsd = kinesome::protein::superpose::rmsd(&atoms.models[0], &wanted);
+    assert!(rmsd < 0.5, "{rmsd}");
 }

@@ -16,8 +16,8 @@ Examples:
   kinesome dyna beads particles.star model.pdb -o run --ref-cg-pdb-path minimised.pdb
   kinesome dyna beads --config run/config.toml -o run --resume
 
-The model is a protein, a nucleic acid or both with all atoms; kinesome dyna martinize shows the beads that it becomes. Files and settings are \
-those of kinesome dyna residue, but structures hold beads (BB, SC1 to SC4), and MARTINI's bonds, angles, dihedrals and pairs \
+The model is a protein, a nucleic acid or both with all atoms; kinesome dyna martinize shows the beads that it becomes. \
+Files and settings are those of kinesome dyna residue, but structures hold beads (BB, SC1 to SC4), and MARTINI's bonds, angles, dihedrals and pairs \
 hold them (loss.bonded_weight and so on). It does not start from a run of the residue stage.")]
 pub struct Args {
     #[command(flatten)]

@@ -26,7 +26,8 @@ pub struct Residue {
     /// Secondary structure in MARTINI's codes.
     pub code: char,
     pub nucleic: bool,
-    /// The backbone's bead, then those of the side chain; of a nucleotide phosphate, sugar and base; none where the structure has none of a bead's atoms.
+    /// The backbone's bead, then those of the side chain; of a nucleotide phosphate, sugar and base. None where the
+    /// structure has none of a bead's atoms.
     pub beads: Vec<Option<usize>>,
 }
 

@@ -8,7 +8,7 @@ mod codes;
 mod energy;
 mod gromacs;
 mod mapping;
-mod nucleotides;
+pub mod nucleotides;
 mod parameters;
 mod topology;
 

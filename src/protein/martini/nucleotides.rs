@@ -63,6 +63,17 @@ pub fn nucleotide(name: &str) -> Option<&'static Nucleotide> {
     NUCLEOTIDES.iter().find(|nucleotide| nucleotide.residue == name)
 }
 
+/// The heavy atoms of a nucleotide's bead (BB1 to BB3, SC1 to SC4); O3' is for the chain to tell.
+pub fn bead(residue: &str, bead: &str) -> Option<&'static [&'static str]> {
+    let beads = nucleotide(residue)?.beads;
+    let (from, number) = match bead.strip_prefix("SC") {
+        Some(number) => (SUGAR, number),
+        None => (0, bead.strip_prefix("BB")?),
+    };
+    let at = number.parse::<usize>().ok()?.checked_sub(1)?;
+    (from > 0 || at < SUGAR).then(|| beads.get(from + at)).flatten().map(|(_, names)| *names)
+}
+
 /// An atom's name as [`Nucleotide`] has it.
 pub fn atom_name(name: &str) -> String {
     match name {
