@@ -17,8 +17,10 @@ fn adenylate_kinase_moves() {
         std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
     };
     let images = number("KINESOME_DYNA_IMAGES", 3000.0) as usize;
-    let stack =
-        Stack::new(images, 64, 2.0, number("KINESOME_DYNA_SNR", 0.1), number("KINESOME_DYNA_AT", 0.5));
+    let side = number("KINESOME_DYNA_BOX", 64.0) as usize;
+    // The same field of view.
+    let (pixel, snr) = (128.0 / side as f64, number("KINESOME_DYNA_SNR", 0.1));
+    let stack = Stack::new(images, side, pixel, snr, number("KINESOME_DYNA_AT", 0.5));
     let mut config = stack.config();
     config.trainer.max_epochs = number("KINESOME_DYNA_EPOCHS", 40.0) as usize;
     config.trainer.check_val_every_n_epoch = 10;

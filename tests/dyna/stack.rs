@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use kinesome::cryo::simulate::{Ensemble, SimulateOptions, simulate};
 use kinesome::device::cpu::Cpu;
+use kinesome::device::open;
 use kinesome::io::structure::Structure;
 use kinesome::plan::{Options, Step, Store};
 use kinesome::protein::superpose::rmsd;
@@ -111,8 +112,10 @@ impl Watch for Print {
     }
 }
 
+/// On the CPU, or on `KINESOME_DYNA_DEVICE`.
 pub fn trainer(config: Config, folder: &Path) -> Trainer {
-    Trainer::new(config, Arc::new(Cpu::new()), folder).expect("a trainer")
+    let device = std::env::var("KINESOME_DYNA_DEVICE").unwrap_or("cpu".into());
+    Trainer::new(config, open(&device).expect("a device"), folder).expect("a trainer")
 }
 
 /// What was learned of the true structures.
