@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::path::Path;
 
+use super::super::martini::nucleotides::nucleotide;
 use super::super::residue::type_of_name;
 use crate::error::{Error, Result};
 use crate::io::structure::{Atom, Structure, residues};
@@ -47,7 +48,7 @@ pub fn label(a: &Atom) -> String {
 }
 
 fn is_nucleotide(name: &str) -> bool {
-    matches!(name.trim(), "A" | "C" | "G" | "U" | "T" | "DA" | "DC" | "DG" | "DT" | "DU" | "I" | "DI")
+    nucleotide(name).is_some() || matches!(name, "I" | "DI")
 }
 
 fn distance(a: &[f64; 3], b: &[f64; 3]) -> f64 {

@@ -243,18 +243,9 @@ impl Beads {
         let side = side_chain(name).map_or(&[][..], |side| side.beads);
         let all = std::iter::once((kind, of_backbone)).chain(side.iter().copied());
         let own = type_of_name(name).unwrap_or_default();
-        let members =
-            |names: &[&str]| heavy(structure, run, |atom| names.contains(&common_atom_name(own, &atom.name)));
-        let mut lacks = *name == "ALA" && !run.clone().any(|i| structure.atoms[i].name == "CB");
-        let groups: Groups = all
-            .enumerate()
-            .map(|(number, (kind, names))| {
-                let members = members(names);
-                lacks |= number > 0 && members.len() < names.len();
-                (kind, members)
-            })
-            .collect();
-        (groups, lacks)
+        let named = |atom: &Atom| common_atom_name(own, &atom.name).to_string();
+        let (groups, lacks) = grouped(structure, run, all, named, 1);
+        (groups, lacks || *name == "ALA" && !run.clone().any(|i| structure.atoms[i].name == "CB"))
     }
 
     /// The same of a nucleotide; its O3' belongs to the phosphate that follows, where one does.
@@ -265,18 +256,10 @@ impl Beads {
         found: &[(Range<usize>, &'static str)],
     ) -> (Groups, bool) {
         let (run, name) = &found[at];
-        let last_oxygen = |run: &Range<usize>| heavy(structure, run, |atom| atom_name(&atom.name) == "O3'");
-        let mut lacks = false;
-        let mut groups: Groups = nucleotide(name)
-            .map_or(&[][..], |of| of.beads)
-            .iter()
-            .enumerate()
-            .map(|(number, &(kind, names))| {
-                let members = heavy(structure, run, |atom| names.contains(&atom_name(&atom.name).as_str()));
-                lacks |= number >= SUGAR && members.len() < names.len();
-                (kind, members)
-            })
-            .collect();
+        let named = |atom: &Atom| atom_name(&atom.name);
+        let last_oxygen = |run: &Range<usize>| heavy(structure, run, |atom| named(atom) == "O3'");
+        let beads = nucleotide(name).map_or(&[][..], |of| of.beads);
+        let (mut groups, lacks) = grouped(structure, run, beads.iter().copied(), named, SUGAR);
         if self.residues[at].joined {
             groups[0].1.extend(last_oxygen(&found[at - 1].0));
         }
@@ -324,6 +307,23 @@ const LONGEST_LINK: [f64; 2] = [2.5, 8.0];
 fn heavy(structure: &Structure, run: &Range<usize>, is_one: impl Fn(&Atom) -> bool) -> Vec<usize> {
     let all = run.clone().map(|i| (i, &structure.atoms[i]));
     all.filter(|(_, atom)| !is_hydrogen(&atom.element) && is_one(atom)).map(|(i, _)| i).collect()
+}
+
+/// The heavy atoms of a residue that are in each bead by their names, and whether any bead from number `own` on lacks some.
+fn grouped(
+    structure: &Structure,
+    run: &Range<usize>,
+    beads: impl Iterator<Item = (&'static str, &'static [&'static str])>,
+    named: impl Fn(&Atom) -> String,
+    own: usize,
+) -> (Groups, bool) {
+    let mut lacks = false;
+    let groups = beads.enumerate().map(|(number, (kind, names))| {
+        let members = heavy(structure, run, |atom| names.contains(&named(atom).as_str()));
+        lacks |= number >= own && members.len() < names.len();
+        (kind, members)
+    });
+    (groups.collect(), lacks)
 }
 
 /// Whether two nucleotides are bonded.
