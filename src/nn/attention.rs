@@ -29,22 +29,25 @@ impl<'t> Rotary<'t> {
     #[track_caller]
     pub fn record(tape: &'t Tape, count: usize, depth: usize, base: f64) -> Self {
         let half = depth / 2;
-        let angle = |at: usize| (at / half) as f64 * base.powf(-2.0 * (at % half) as f64 / depth as f64);
-        let table = |f: fn(f64) -> f64| (0..count * half).map(|at| f(angle(at)) as f32).collect();
-        let sine = tape.constant(Tensor::f32(&[count, 1, half], table(f64::sin)));
-        let sign = tape.constant(Tensor::f32(&[2, 1], vec![-1.0, 1.0]));
-        Rotary { cosine: tape.constant(Tensor::f32(&[count, 1, half], table(f64::cos))), sine: sine * sign }
+        // Whole rows, both halves of them, so that a chain reads the tables as they lie.
+        let table = |f: fn(f64) -> f64, first: f32| {
+            let value = |at: usize| {
+                let (row, feature) = (at / (2 * half), at % half);
+                let angle = row as f64 * base.powf(-2.0 * feature as f64 / depth as f64);
+                f(angle) as f32 * if at % (2 * half) < half { first } else { 1.0 }
+            };
+            tape.constant(Tensor::f32(&[count, 2, half], (0..count * 2 * half).map(value).collect()))
+        };
+        Rotary { cosine: table(f64::cos, 1.0), sine: table(f64::sin, -1.0) }
     }
 
-    /// `x` `[.., N, D]` with row i turned to position i.
+    /// `x` `[.., N, 2, D/2]`, the halves of each row's features, with row i turned to position i.
     #[track_caller]
     pub fn turn(&self, x: Var<'t>) -> Var<'t> {
-        let shape = x.shape();
-        let Some((lead, &[count, depth])) = shape.split_last_chunk::<2>() else { return x };
-        let halves: Vec<usize> = lead.iter().copied().chain([count, 2, depth / 2]).collect();
-        let x = x.reshape(&halves);
+        let halves = x.rank().saturating_sub(2);
+        let count = x.dim(halves.saturating_sub(1));
         let [cosine, sine] = [self.cosine, self.sine].map(|table| table.slice(0, 0, count));
-        (x * cosine + x.flip(lead.len() + 1) * sine).reshape(&shape)
+        x * cosine + x.flip(halves) * sine
     }
 }
 
@@ -84,9 +87,15 @@ impl<'t> MultiHead<'t> {
                 |name| tape.state(name, &[1, 1, width], Init::Normal(1.0 / (width.max(1) as f32).sqrt()));
             let with_extra = |x, name| if self.extra_key { longer(x, 1, extra(name)) } else { x };
             let heads = |x: Var<'t>| x.reshape(&[batch, x.dim(1), self.heads, depth]).permute(&[0, 2, 1, 3]);
-            let turn = |x| self.rotary.map_or(x, |rotary| rotary.turn(x));
-            let q = turn(heads(project("q_proj", x)));
-            let k = turn(heads(with_extra(project("k_proj", x), "bias_k")));
+            let turned = |x: Var<'t>| {
+                let Some(rotary) = self.rotary else { return heads(x) };
+                // Halves first: a permutation that is reshaped has to be copied before.
+                let halves =
+                    x.reshape(&[batch, x.dim(1), self.heads, 2, depth / 2]).permute(&[0, 2, 1, 3, 4]);
+                rotary.turn(halves).reshape(&[batch, self.heads, x.dim(1), depth])
+            };
+            let q = turned(project("q_proj", x));
+            let k = turned(with_extra(project("k_proj", x), "bias_k"));
             let v = heads(with_extra(project("v_proj", x), "bias_v"));
             let bias = bias.map(|b| longer(b, 3, tape.scalar(0.0)));
             let mask = mask.map(|m| longer(m, 1, tape.scalar(1.0)));

@@ -272,39 +272,50 @@ pub fn samples() -> Vec<Sample> {
     {
         samples.push(sample(sizes, Part::Forward, None, false));
     }
-    for bias in [[2, 3, 5], [1, 3, 5], [2, 1, 5], [2, 3, 1], [1, 1, 1]] {
-        samples.push(sample(small, Part::Forward, Some(bias), false));
-        samples.push(sample(small, Part::Bias, Some(bias), bias[0] == 1));
+    // Few keys whose features fill registers may be another kernel's.
+    let whole = [2, 3, 5, 7, 8, 16];
+    for sizes in [small, whole] {
+        for bias in [[2, 3, 5], [1, 3, 5], [2, 1, 5], [2, 3, 1], [1, 1, 1]] {
+            samples.push(sample(sizes, Part::Forward, Some(bias), false));
+            samples.push(sample(sizes, Part::Bias, Some(bias), bias[0] == 1));
+        }
+        samples.push(sample(sizes, Part::Forward, None, true));
+        samples.push(sample(sizes, Part::Forward, Some([1, 3, 5]), true));
     }
-    samples.push(sample(small, Part::Forward, None, true));
-    samples.push(sample(small, Part::Forward, Some([1, 3, 5]), true));
     samples.push(sample([1, 2, 70, 150, 4, 5], Part::Bias, Some([1, 1, 70]), true));
     samples.push(sample([1, 2, 70, 150, 4, 5], Part::Bias, Some([1, 2, 1]), false));
     for part in [Part::Queries, Part::KeysValues] {
         samples.push(sample(small, part, Some([1, 3, 5]), true));
+        samples.push(sample(whole, part, Some([2, 3, 1]), true));
+        samples.push(sample(whole, part, None, false));
         samples.push(sample([1, 2, 70, 150, 4, 5], part, None, false));
     }
     let plain = Attention { part: Part::Forward, scale: 1.0, bias: false, mask: true };
-    samples.push(
-        Sample::new("attention, one batch without keys", move |t, v| {
-            let first = t.constant(Tensor::f32(&[2, 1], vec![0.0, 1.0]));
-            t.special(plain, &[v[0], v[1], v[2], first.expand(&[2, 4])])
-        })
-        .normal(&[2, 2, 3, 5])
-        .normal(&[2, 2, 4, 5])
-        .normal(&[2, 2, 4, 5]),
-    );
-    samples.push(
-        Sample::new("attention, a bias of minus infinity and large scores", |t, v| {
-            let hidden = t.constant(Tensor::f32(&[1, 4], vec![0.0, f32::NEG_INFINITY, 0.0, 0.0]));
-            let bias = (v[3].row(&rows::add, &[hidden])).reshape(&[1, 1, 3, 4]);
-            let op = Attention { part: Part::Forward, scale: 9.0, bias: true, mask: false };
-            t.special(op, &[v[0], v[1], v[2], bias])
-        })
-        .normal(&[1, 2, 3, 5])
-        .normal(&[1, 2, 4, 5])
-        .normal(&[1, 2, 4, 5])
-        .normal(&[3, 4]),
-    );
+    for features in [5, 8] {
+        samples.push(
+            Sample::new(format!("attention, one batch without keys, {features} features"), move |t, v| {
+                let first = t.constant(Tensor::f32(&[2, 1], vec![0.0, 1.0]));
+                t.special(plain, &[v[0], v[1], v[2], first.expand(&[2, 4])])
+            })
+            .normal(&[2, 2, 3, features])
+            .normal(&[2, 2, 4, features])
+            .normal(&[2, 2, 4, features]),
+        );
+        samples.push(
+            Sample::new(
+                format!("attention, a bias of minus infinity and large scores, {features} features"),
+                move |t, v| {
+                    let hidden = t.constant(Tensor::f32(&[1, 4], vec![0.0, f32::NEG_INFINITY, 0.0, 0.0]));
+                    let bias = (v[3].row(&rows::add, &[hidden])).reshape(&[1, 1, 3, 4]);
+                    let op = Attention { part: Part::Forward, scale: 9.0, bias: true, mask: false };
+                    t.special(op, &[v[0], v[1], v[2], bias])
+                },
+            )
+            .normal(&[1, 2, 3, features])
+            .normal(&[1, 2, 4, features])
+            .normal(&[1, 2, 4, features])
+            .normal(&[3, 4]),
+        );
+    }
     samples
 }

@@ -139,7 +139,8 @@ impl Operation for MatMul {
 pub fn samples() -> Vec<Sample> {
     let mut samples = vec![];
     // The larger ones are cut into tiles, or along the inner axis.
-    let shapes: [(&[usize], &[usize]); 10] = [
+    let shapes: [(&[usize], &[usize]); 11] = [
+        (&[100, 1030], &[1030, 37]),
         (&[200, 33], &[33, 70]),
         (&[5, 4200], &[4200, 3]),
         (&[3, 5], &[5, 4]),

@@ -80,7 +80,8 @@ fn rotary_scores_depend_on_distance() {
     let tape = Tape::new();
     let (q, k) = (tape.input("q", &[1, d], DType::F32), tape.input("k", &[1, d], DType::F32));
     let rotary = Rotary::record(&tape, n, d, 10000.0);
-    let [q, k] = [q, k].map(|x| rotary.turn(x.expand(&[n, d])));
+    let halves = [q, k].map(|x| x.reshape(&[1, 2, d / 2]).expand(&[n, 2, d / 2]));
+    let [q, k] = halves.map(|x| rotary.turn(x).reshape(&[n, d]));
     let y = run(
         &store(),
         &tape,

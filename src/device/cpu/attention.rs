@@ -3,11 +3,12 @@
 
 use rayon::prelude::*;
 
+use super::few_keys::{self, Member};
 use super::matmul::Matrix;
-use super::panel::small as product;
-use super::{Call, chain::sweep, with_scratch};
+use super::panel::{has_kernel, small as product};
+use super::{Call, with_scratch};
 use crate::ops::attention::{Attention, Extent, Part};
-use crate::ops::rows;
+use crate::ops::vocabulary::single::exp;
 
 /// Queries and keys of a tile.
 const QUERIES: usize = 128;
@@ -44,6 +45,9 @@ pub fn run(op: &Attention, call: &Call<'_>) {
                 let len = block.min(rows - first) * width;
                 // Blocks do not overlap.
                 let out = unsafe { call.writes[0].slice_mut((member * rows + first) * width, len) };
+                if few_keys::suits(&e) && op.part != Part::Bias {
+                    return few_keys::run(op.part, &heads.member(member), out);
+                }
                 work(member, first, out);
             });
         };
@@ -106,6 +110,47 @@ fn in_lanes(row: &[f32], start: f32, join: impl Fn(f32, f32) -> f32) -> f32 {
     lanes.into_iter().fold(start, join)
 }
 
+/// `p = e^(s - level)` for scores that are not above their level, and the sum of the row.
+pub fn exponentials(s: &[f32], level: f32, p: &mut [f32]) -> f32 {
+    #[inline(always)]
+    fn each(s: &[f32], p: &mut [f32], weight: impl Fn(f32) -> f32) -> f32 {
+        let mut lanes = [0.0; LANES];
+        for (s, p) in s.as_chunks::<LANES>().0.iter().zip(p.as_chunks_mut::<LANES>().0) {
+            for i in 0..LANES {
+                p[i] = weight(s[i]);
+                lanes[i] += p[i];
+            }
+        }
+        lanes.into_iter().sum()
+    }
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2,fma")]
+    fn fused(s: &[f32], level: f32, p: &mut [f32]) -> f32 {
+        each(s, p, |s| exp_below(s - level))
+    }
+    #[cfg(target_arch = "x86_64")]
+    if has_kernel() {
+        // Detected just now.
+        return unsafe { fused(s, level, p) };
+    }
+    each(s, p, |s| exp(s - level))
+}
+
+/// As [`exp`], for arguments that are not large and where multiplications and additions fuse: half the instructions.
+/// Relative error below 2e-7, zero below -87.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn exp_below(x: f32) -> f32 {
+    use crate::ops::vocabulary::single::pow2;
+    let c = if x < -87.0 { -87.0 } else { x };
+    let n = c.mul_add(std::f32::consts::LOG2_E, 0.5).floor();
+    let r = n.mul_add(2.121_944_4e-4, n.mul_add(-0.693_359_4, c));
+    let low = 1.987_569_1e-4_f32.mul_add(r, 1.398_199_9e-3).mul_add(r, 8.333_452e-3);
+    let p = low.mul_add(r, 4.166_579_6e-2).mul_add(r, 1.666_666_5e-1).mul_add(r, 5e-1);
+    let y = p.mul_add(r * r, r) + 1.0;
+    if x < -87.0 { 0.0 } else { y * pow2(n) }
+}
+
 fn steps(len: usize, step: usize) -> impl Iterator<Item = (usize, usize)> {
     (0..len).step_by(step).map(move |start| (start, step.min(len - start)))
 }
@@ -133,6 +178,31 @@ impl Heads<'_> {
 
     fn upstream_rows(&self, t: Tile) -> Matrix<'_> {
         matrix(self.g, t.member * self.e.queries + t.i, self.e.width + 1)
+    }
+
+    /// Everything of one member of batch and heads.
+    fn member(&self, member: usize) -> Member<'_> {
+        fn rows(data: &[f32], member: usize, len: usize) -> &[f32] {
+            if data.is_empty() { data } else { &data[member * len..][..len] }
+        }
+        let e = self.e;
+        let (b, h) = (member / e.heads, member % e.heads);
+        let with_log = e.queries * (e.width + 1);
+        Member {
+            e,
+            scale: self.scale,
+            q: rows(self.q, member, e.queries * e.depth),
+            k: rows(self.k, member, e.keys * e.depth),
+            v: rows(self.v, member, e.keys * e.width),
+            bias: self.bias.map(|bias| {
+                let [first, second] = [0, 1].map(|query| e.bias_row(b, h, query));
+                (&bias[first..], second - first)
+            }),
+            mask: self.mask.map(|mask| &mask[b * e.keys..][..e.keys]),
+            y: rows(self.y, member, with_log),
+            g: rows(self.g, member, with_log),
+            delta: rows(self.delta, member, e.queries),
+        }
     }
 
     /// The scores of a tile, row by row.
@@ -178,17 +248,13 @@ impl Heads<'_> {
                     let highest = larger(top[row], in_lanes(s, f32::NEG_INFINITY, larger));
                     // Where no key was there yet, everything so far is zero.
                     let level = if highest == f32::NEG_INFINITY { 0.0 } else { highest };
-                    s.iter_mut().for_each(|s| *s -= level);
                     if j > 0 {
                         let shrink = (top[row] - level).exp();
                         sum[row] *= shrink;
                         out[row * width..][..width].iter_mut().for_each(|y| *y *= shrink);
                     }
                     top[row] = highest;
-                }
-                sweep(&rows::exponential, &[s], p);
-                for (sum, p) in sum.iter_mut().zip(p.chunks(stride)) {
-                    *sum += in_lanes(p, 0.0, |a, b| a + b);
+                    sum[row] += exponentials(s, level, &mut p[row * stride..][..stride]);
                 }
                 let size = [queries, self.e.width, keys];
                 product(&matrix(p, 0, stride), &self.value_rows(tile), size, out, width, 1.0, 1.0);
@@ -208,11 +274,9 @@ impl Heads<'_> {
         let first = t.member * self.e.queries + t.i;
         let stride = t.stride();
         self.scores(t, ds);
-        for (at, s) in ds.chunks_mut(stride).enumerate() {
-            let log = self.y[(first + at) * width + width - 1];
-            s.iter_mut().for_each(|s| *s -= log);
+        for (at, (s, p)) in ds.chunks(stride).zip(p.chunks_mut(stride)).enumerate() {
+            exponentials(s, self.y[(first + at) * width + width - 1], p);
         }
-        sweep(&rows::exponential, &[ds], p);
         let size = [t.queries, t.keys, self.e.width];
         product(&self.upstream_rows(t), &transposed(self.value_rows(t)), size, ds, stride, 0.0, 1.0);
         for (at, (ds, p)) in ds.chunks_mut(stride).zip(p.chunks(stride)).enumerate() {

@@ -10,8 +10,13 @@ use crate::ops::row::Row;
 use crate::plan::{Chain, Load, Source};
 use crate::tensor::DType;
 
-/// Elements evaluated together: all slots of a long chain fit a first-level cache.
+/// Elements evaluated together: all slots of a chain fit a first-level cache.
 const BLOCK: usize = 512;
+/// Elements of all slots of a short chain, whose blocks are the longer for it.
+const SLOTS: usize = 8 * BLOCK;
+/// Longest row that is asked for before it is read, and how many rows before.
+const SHORT: usize = 64;
+const AHEAD: isize = 8;
 /// Elements of one task.
 const TASK: usize = 32 * BLOCK;
 
@@ -60,7 +65,8 @@ pub fn values(chain: &Chain, range: Range<usize>, reads: &[Raw], into: &mut [f32
 /// evaluated by one thread, and different ranges touch different elements of the writes.
 pub fn run_range(chain: &Chain, range: Range<usize>, reads: &[Raw], writes: &[Raw], result: Option<&[f32]>) {
     let slots = chain.loads.len() + chain.steps.len();
-    with_scratch(slots * BLOCK, |scratch| run_blocks(chain, range, reads, writes, result, scratch));
+    let block = (SLOTS / slots.max(1)).clamp(BLOCK, 2 * BLOCK);
+    with_scratch(slots * block, |scratch| run_blocks(chain, range, reads, writes, result, scratch, block));
 }
 
 /// How a load goes through memory: neighbouring axes that it steps through as through one are one.
@@ -127,11 +133,12 @@ fn run_blocks(
     writes: &[Raw],
     result: Option<&[f32]>,
     scratch: &mut [f32],
+    block: usize,
 ) {
     let loads = chain.loads.len();
     let slots = loads + chain.steps.len();
     let scratch = scratch.as_mut_ptr();
-    let own = |slot: usize| unsafe { scratch.add(slot * BLOCK) };
+    let own = |slot: usize| unsafe { scratch.add(slot * block) };
     let mut pointers: Vec<*const f32> = (0..slots).map(|s| own(s).cast_const()).collect();
     // What goes to one f32 buffer of the step's own is written straight into it.
     let target: Vec<Option<usize>> = (0..slots)
@@ -145,12 +152,13 @@ fn run_blocks(
         chain.loads.iter().map(|load| (Walk::new(&chain.shape, load), Held::Nothing)).collect();
     for (slot, load) in chain.loads.iter().enumerate() {
         if let Source::Immediate(value) = load.source {
-            unsafe { std::slice::from_raw_parts_mut(own(slot), BLOCK) }.fill(value);
+            unsafe { std::slice::from_raw_parts_mut(own(slot), block) }.fill(value);
         }
     }
+    let mut inputs: [&[f32]; 8] = [&[]; 8];
     let mut start = range.start;
     while start < range.end {
-        let n = BLOCK.min(range.end - start);
+        let n = block.min(range.end - start);
         for (slot, load) in chain.loads.iter().enumerate() {
             match load.source {
                 Source::Immediate(_) => {}
@@ -192,7 +200,6 @@ fn run_blocks(
                 None => unsafe { std::slice::from_raw_parts_mut(own(loads + at), n) },
             };
             pointers[loads + at] = out.as_ptr();
-            let mut inputs: [&[f32]; 8] = [&[]; 8];
             for (input, &slot) in inputs.iter_mut().zip(&step.arguments) {
                 *input = unsafe { std::slice::from_raw_parts(pointers[slot], n) };
             }
@@ -230,15 +237,46 @@ fn store(values: &[f32], raw: Raw, start: usize) {
 
 fn fill(into: &mut [f32], walk: &Walk, start: usize, raw: Raw) {
     match raw.dtype {
-        DType::F32 => fill_from(into, walk, start, unsafe { raw.slice::<f32>() }, |v| v),
-        DType::F16 => fill_from(into, walk, start, unsafe { raw.slice::<f16>() }, f16::to_f32),
-        DType::BF16 => fill_from(into, walk, start, unsafe { raw.slice::<bf16>() }, bf16::to_f32),
-        DType::I32 => fill_from(into, walk, start, unsafe { raw.slice::<i32>() }, |v| v as f32),
+        DType::F32 => fill_from(into, walk, start, unsafe { raw.slice::<f32>() }, |v| v, copy),
+        DType::F16 => converted(into, walk, start, unsafe { raw.slice::<f16>() }, f16::to_f32),
+        DType::BF16 => converted(into, walk, start, unsafe { raw.slice::<bf16>() }, bf16::to_f32),
+        DType::I32 => converted(into, walk, start, unsafe { raw.slice::<i32>() }, |v| v as f32),
     }
 }
 
+/// Asks for the cache line of what will be read soon; nothing happens where nothing is.
+#[inline(always)]
+fn fetch<T>(_place: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(_place.cast());
+    }
+}
+
+/// By fours: rows are often so short that a call costs more than the copy.
+fn copy(into: &mut [f32], from: &[f32]) {
+    let (into, into_rest) = into.as_chunks_mut::<4>();
+    let (from, from_rest) = from.as_chunks::<4>();
+    into.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+    into_rest.iter_mut().zip(from_rest).for_each(|(to, from)| *to = *from);
+}
+
+fn converted<T: Copy>(into: &mut [f32], walk: &Walk, start: usize, from: &[T], convert: fn(T) -> f32) {
+    fill_from(into, walk, start, from, convert, |into, from| {
+        into.iter_mut().zip(from).for_each(|(o, &v)| *o = convert(v));
+    });
+}
+
 /// Elements `start ..` of a walk, row by row.
-fn fill_from<T: Copy>(into: &mut [f32], walk: &Walk, start: usize, from: &[T], convert: impl Fn(T) -> f32) {
+fn fill_from<T: Copy>(
+    into: &mut [f32],
+    walk: &Walk,
+    start: usize,
+    from: &[T],
+    convert: impl Fn(T) -> f32,
+    copy: impl Fn(&mut [f32], &[T]),
+) {
     let (inner, step) = walk.inner();
     let (rows, row_step) = walk.axes[..walk.axes.len() - 1].last().copied().unwrap_or((1, 0));
     let mut done = 0;
@@ -252,8 +290,11 @@ fn fill_from<T: Copy>(into: &mut [f32], walk: &Walk, start: usize, from: &[T], c
             match step {
                 0 => run.fill(convert(from[at as usize])),
                 1 => {
-                    let source = &from[at as usize..at as usize + n];
-                    run.iter_mut().zip(source).for_each(|(o, &v)| *o = convert(v));
+                    // Short rows lie where no prefetcher expects them.
+                    if inner <= SHORT {
+                        fetch(from.as_ptr().wrapping_offset(at + AHEAD * row_step));
+                    }
+                    copy(run, &from[at as usize..][..n]);
                 }
                 _ => {
                     for (i, o) in run.iter_mut().enumerate() {

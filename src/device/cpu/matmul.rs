@@ -50,6 +50,8 @@ pub fn run(op: &MatMul, call: &Call<'_>) {
             (0..m).step_by(rows).for_each(tile);
         } else if m < n && k > panel::DEPTH && panel::suits(&right.transposed(), n, m, panel::DEPTH) {
             turned(&left, &right, m, n, k, &out);
+        } else if panel::suits_columns(&left, m, n, k) && parts < 4 {
+            packed_both(&left, &right, m, n, k, &out);
         } else if parts >= 4 && m.max(n) <= k {
             // A power of two falls to any usual number of threads in equal shares.
             split_inner(&left, &right, m, n, k, 1 << parts.ilog2(), &out);
@@ -160,6 +162,31 @@ pub(super) fn row_tile(start: usize, len: usize, out: &Out, product: impl FnOnce
 
 fn packed_right(left: &Matrix, right: &Matrix, m: usize, n: usize, k: usize, out: &Out) {
     tiles(left, right, [m, n, k], |start, len, product| row_tile(start, len, out, product));
+}
+
+/// A left factor in columns against a long inner axis: the derivative of a weight. Piece after piece of the inner axis,
+/// so that what is packed stays in cache.
+fn packed_both(left: &Matrix, right: &Matrix, m: usize, n: usize, k: usize, out: &Out) {
+    row_tile(0, m * n, out, |sum| add_pieces(left, right, n, k, sum));
+}
+
+fn add_pieces(left: &Matrix, right: &Matrix, n: usize, k: usize, sum: &mut [f32]) {
+    /// Rows of a task: a few tasks for each thread, and few enough that their piece stays in a second-level cache.
+    const ROWS: usize = 48;
+    let depth = k.div_ceil(k.div_ceil(panel::DEPTH));
+    with_scratch(panel::packed_len(n, depth), |packed| {
+        for (k0, depth) in (0..k).step_by(depth).map(|k0| (k0, depth.min(k - k0))) {
+            let packed = &mut packed[..panel::packed_len(n, depth)];
+            panel::pack(&right.from(k0, 0), n, depth, packed);
+            sum.par_chunks_mut(ROWS * n).enumerate().for_each(|(t, tile)| {
+                let rows = tile.len() / n;
+                with_scratch(panel::packed_columns_len(rows, depth), |columns| {
+                    panel::pack_columns(&left.from(t * ROWS, k0), rows, depth, columns);
+                    panel::multiply((columns, 0), Rows::Packed, packed, [n, depth], (tile, k0 > 0));
+                });
+            });
+        }
+    });
 }
 
 /// Fewer rows than columns, and columns that stand as rows do: as the product of the transposed factors, which takes

@@ -7,6 +7,7 @@ mod chain;
 mod concat;
 mod conv;
 mod encode;
+mod few_keys;
 mod fft;
 mod gather;
 mod graph_attention;

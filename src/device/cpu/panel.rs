@@ -1,6 +1,7 @@
 //! Matrix products whose right factor is packed once for all tiles of rows: layers of a few hundred units,
-//! where packing it again for every tile (which `gemm` must do) costs a sixth of the time. The left factor is
-//! read as it stands, so its rows have to be short enough that six of them and a panel fit a first-level cache.
+//! where packing it again for every tile (which `gemm` must do) costs a sixth of the time. A left factor in rows is
+//! read as it stands, so they have to be short enough that six of them and a panel fit a first-level cache; one in
+//! columns is packed too.
 //! Small products inside other kernels ([`small`]) come here too: to them `gemm` is slow to start.
 
 use rayon::prelude::*;
@@ -11,18 +12,25 @@ use super::with_scratch;
 /// Rows and columns of the block of results that stays in registers.
 const ROWS: usize = 6;
 const COLUMNS: usize = 16;
+/// Columns of one register.
+const HALF: usize = COLUMNS / 2;
 /// Rows of a tile: blocks without rest, and its result in a second-level cache until the epilogue has run.
 pub const TILE: usize = 16 * ROWS;
 
 /// Longest inner axis of one product; a longer one is several.
 pub const DEPTH: usize = 512;
 
-/// Whether products of these sizes should come here.
+/// Whether products of these sizes should come here, the left factor as it stands.
 pub fn suits(left: &Matrix, m: usize, n: usize, k: usize) -> bool {
     left.column_stride == 1 && m >= 2 * TILE && n >= COLUMNS && (16..=DEPTH).contains(&k) && has_kernel()
 }
 
-fn has_kernel() -> bool {
+/// Whether products of these sizes should come here, both factors packed.
+pub fn suits_columns(left: &Matrix, m: usize, n: usize, k: usize) -> bool {
+    left.row_stride == 1 && m >= TILE && n >= COLUMNS && k >= DEPTH && has_kernel()
+}
+
+pub fn has_kernel() -> bool {
     #[cfg(target_arch = "x86_64")]
     return std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma");
     #[cfg(not(target_arch = "x86_64"))]
@@ -45,15 +53,47 @@ fn pack_panel(right: &Matrix, p: usize, n: usize, panel: &mut [f32]) {
         panel.fill(0.0);
     }
     let (down, across) = (right.row_stride as usize, right.column_stride as usize);
+    let from = &right.data[p * COLUMNS * across..];
+    let (places, _) = panel.as_chunks_mut::<COLUMNS>();
     if across == 1 {
-        for (row, to) in panel.chunks_exact_mut(COLUMNS).enumerate() {
-            to[..width].copy_from_slice(&right.data[row * down + p * COLUMNS..][..width]);
+        let places = places.iter_mut().zip(from.chunks(down));
+        match width {
+            // Of a length that is known, a copy is two instructions.
+            COLUMNS => places.for_each(|(to, row)| to.copy_from_slice(&row[..COLUMNS])),
+            HALF => places.for_each(|(to, row)| to[..HALF].copy_from_slice(&row[..HALF])),
+            _ => places.for_each(|(to, row)| to[..width].copy_from_slice(&row[..width])),
         }
-        return;
+    } else if down == 1 && width == COLUMNS {
+        let columns: [&[f32]; COLUMNS] = std::array::from_fn(|c| &from[c * across..][..places.len()]);
+        for (r, to) in places.iter_mut().enumerate() {
+            *to = std::array::from_fn(|c| columns[c][r]);
+        }
+    } else {
+        for c in 0..width {
+            let column = from[c * across..].iter().step_by(down);
+            places.iter_mut().zip(column).for_each(|(to, &v)| to[c] = v);
+        }
     }
-    for c in 0..width {
-        let column = &right.data[(p * COLUMNS + c) * across..];
-        panel[c..].iter_mut().step_by(COLUMNS).zip(column.iter().step_by(down)).for_each(|(to, &v)| *to = v);
+}
+
+/// Elements that [`pack_columns`] fills.
+pub fn packed_columns_len(m: usize, k: usize) -> usize {
+    m.next_multiple_of(ROWS) * k
+}
+
+/// A left factor `[m, k]` whose columns stand together, as blocks `[k, ROWS]`, the last one filled up with zeros.
+pub fn pack_columns(left: &Matrix, m: usize, k: usize, packed: &mut [f32]) {
+    for (b, block) in packed.chunks_exact_mut(ROWS * k).enumerate() {
+        let height = ROWS.min(m - b * ROWS);
+        let columns = left.data[b * ROWS..].chunks(left.column_stride as usize);
+        let places = block.chunks_exact_mut(ROWS).zip(columns);
+        match height {
+            ROWS => places.for_each(|(to, column)| to.copy_from_slice(&column[..ROWS])),
+            _ => places.for_each(|(to, column)| {
+                to[..height].copy_from_slice(&column[..height]);
+                to[height..].fill(0.0);
+            }),
+        }
     }
 }
 
@@ -76,8 +116,9 @@ pub fn small(
         let strides = [left.row_stride as usize, left.column_stride as usize];
         #[cfg(target_arch = "x86_64")]
         unsafe {
+            let left = x86::Left { data: left.data.as_ptr(), ahead: strides[0], strides };
             let out = x86::Target { out: out.as_mut_ptr(), stride, keep: keep != 0.0, factor };
-            x86::multiply(left.data.as_ptr(), strides, Rows::InCache, packed.as_ptr(), [m, n, k], out)
+            x86::multiply(left, Rows::InCache, packed.as_ptr(), [m, n, k], out)
         }
     });
 }
@@ -89,6 +130,8 @@ pub enum Rows {
     InMemory,
     /// In a second-level cache: each panel meets all of them.
     InCache,
+    /// There too, by [`pack_columns`].
+    Packed,
 }
 
 /// Rows `left` `[rows, k]`, each `stride` behind the one before, times the packed factor to `out` `[rows, n]`, on top of
@@ -102,13 +145,18 @@ pub fn multiply(
 ) {
     let ((left, stride), (out, keep)) = (left, out);
     let rows = out.len() / n;
-    assert!(rows == 0 || left.len() >= (rows - 1) * stride + k);
+    let (ahead, strides, needed) = match rows_are {
+        Rows::Packed => (k, [1, ROWS], packed_columns_len(rows, k)),
+        _ => (stride, [stride, 1], rows.saturating_sub(1) * stride + k),
+    };
+    assert!(rows == 0 || left.len() >= needed);
     assert!(packed.len() >= packed_len(n, k));
     // `suits` found the instructions, and the lengths are as the kernel takes them.
     #[cfg(target_arch = "x86_64")]
     unsafe {
+        let left = x86::Left { data: left.as_ptr(), ahead, strides };
         let out = x86::Target { out: out.as_mut_ptr(), stride: n, keep, factor: 1.0 };
-        x86::multiply(left.as_ptr(), [stride, 1], rows_are, packed.as_ptr(), [rows, n, k], out)
+        x86::multiply(left, rows_are, packed.as_ptr(), [rows, n, k], out)
     }
 }
 
@@ -116,7 +164,16 @@ pub fn multiply(
 mod x86 {
     use std::arch::x86_64::*;
 
-    use super::{COLUMNS, ROWS, Rows};
+    use super::{COLUMNS, HALF, ROWS, Rows};
+
+    /// Blocks of [`ROWS`] rows, `ahead` times as many elements from one to the next.
+    #[derive(Clone, Copy)]
+    pub struct Left {
+        pub data: *const f32,
+        pub ahead: usize,
+        /// From row to row and from column to column.
+        pub strides: [usize; 2],
+    }
 
     /// Where a product goes: `keep` of what is there plus `factor` of it.
     #[derive(Clone, Copy)]
@@ -131,18 +188,17 @@ mod x86 {
     /// Reads `[rows, k]` elements of `left` by its strides and all panels, writes `[rows, n]` of the target.
     #[target_feature(enable = "avx2,fma")]
     pub unsafe fn multiply(
-        left: *const f32,
-        strides: [usize; 2],
+        left: Left,
         rows_are: Rows,
         packed: *const f32,
         [rows, n, k]: [usize; 3],
         target: Target,
     ) {
         let panels = n.div_ceil(COLUMNS);
-        if rows_are == Rows::InCache {
+        if rows_are != Rows::InMemory {
             for p in 0..panels {
                 for r in (0..rows).step_by(ROWS) {
-                    unsafe { place(left, strides, packed, [rows, n, k], target, r, p) };
+                    unsafe { place(left, packed, [rows, n, k], target, r, p) };
                 }
             }
             return;
@@ -154,10 +210,10 @@ mod x86 {
             for p in 0..panels {
                 for line in p * lines..(p + 1) * lines {
                     let row = r + 2 * ROWS + line / lines_a_row;
-                    let ahead = left.wrapping_add(row * strides[0] + line % lines_a_row * 16);
+                    let ahead = left.data.wrapping_add(row * left.ahead + line % lines_a_row * 16);
                     _mm_prefetch::<_MM_HINT_T1>(ahead.cast());
                 }
-                unsafe { place(left, strides, packed, [rows, n, k], target, r, p) };
+                unsafe { place(left, packed, [rows, n, k], target, r, p) };
             }
         }
     }
@@ -166,8 +222,7 @@ mod x86 {
     #[inline]
     #[target_feature(enable = "avx2,fma")]
     unsafe fn place(
-        left: *const f32,
-        strides: [usize; 2],
+        left: Left,
         packed: *const f32,
         [rows, n, k]: [usize; 3],
         target: Target,
@@ -178,21 +233,18 @@ mod x86 {
         let width = COLUMNS.min(n - p * COLUMNS);
         let mut rest = [0.0; ROWS * COLUMNS];
         unsafe {
-            let (a, b) = (left.add(r * strides[0]), packed.add(p * COLUMNS * k));
+            let (a, b) = (left.data.add(r * left.ahead), packed.add(p * COLUMNS * k));
             let own = Target { out: target.out.add(r * target.stride + p * COLUMNS), ..target };
             let c = match width {
-                COLUMNS => own,
+                COLUMNS | HALF => own,
                 _ => Target { out: rest.as_mut_ptr(), stride: COLUMNS, keep: false, factor: target.factor },
             };
-            match height {
-                6 => block::<6>(a, strides, b, k, c),
-                5 => block::<5>(a, strides, b, k, c),
-                4 => block::<4>(a, strides, b, k, c),
-                3 => block::<3>(a, strides, b, k, c),
-                2 => block::<2>(a, strides, b, k, c),
-                _ => block::<1>(a, strides, b, k, c),
+            if width > HALF {
+                high::<2>(height, a, left.strides, b, k, c);
+            } else {
+                high::<1>(height, a, left.strides, b, k, c);
             }
-            if width < COLUMNS {
+            if width != COLUMNS && width != HALF {
                 for i in 0..height {
                     let to = std::slice::from_raw_parts_mut(own.out.add(i * own.stride), width);
                     for (to, &v) in to.iter_mut().zip(&rest[i * COLUMNS..]) {
@@ -203,18 +255,48 @@ mod x86 {
         }
     }
 
-    /// `R` rows of `k` elements times one panel. Every element is one sum in the order of k, whatever `R`.
     #[inline]
     #[target_feature(enable = "avx2,fma")]
-    unsafe fn block<const R: usize>(
+    unsafe fn high<const H: usize>(
+        height: usize,
+        left: *const f32,
+        strides: [usize; 2],
+        panel: *const f32,
+        k: usize,
+        target: Target,
+    ) {
+        unsafe {
+            match height {
+                6 => block::<6, H>(left, strides, panel, k, target),
+                5 => block::<5, H>(left, strides, panel, k, target),
+                4 => block::<4, H>(left, strides, panel, k, target),
+                3 => block::<3, H>(left, strides, panel, k, target),
+                2 => block::<2, H>(left, strides, panel, k, target),
+                _ => block::<1, H>(left, strides, panel, k, target),
+            }
+        }
+    }
+
+    /// `R` rows of `k` elements times the first `H` halves of one panel. Every element is one sum in the order of k,
+    /// whatever `R`.
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn block<const R: usize, const H: usize>(
         left: *const f32,
         [down, across]: [usize; 2],
         panel: *const f32,
         k: usize,
         target: Target,
     ) {
-        let sums: [[__m256; 2]; R] = unsafe {
-            if down == 1 {
+        for i in 0..R {
+            // Asked for now, there when the sums are.
+            _mm_prefetch::<_MM_HINT_T0>(target.out.wrapping_add(i * target.stride).cast());
+            _mm_prefetch::<_MM_HINT_T0>(target.out.wrapping_add(i * target.stride + H * HALF - 1).cast());
+        }
+        let sums: [[__m256; H]; R] = unsafe {
+            if [down, across] == [1, ROWS] {
+                sums(|i, j| left.add(i + j * ROWS), panel, k)
+            } else if down == 1 {
                 sums(|i, j| left.add(i + j * across), panel, k)
             } else {
                 // The optimiser must not see how they are related: computing one address from the other in the inner
@@ -230,7 +312,7 @@ mod x86 {
         for (i, sum) in sums.iter().enumerate() {
             for (half, &sum) in sum.iter().enumerate() {
                 unsafe {
-                    let to = target.out.add(i * target.stride + 8 * half);
+                    let to = target.out.add(i * target.stride + HALF * half);
                     let kept = if target.keep { _mm256_loadu_ps(to) } else { _mm256_setzero_ps() };
                     _mm256_storeu_ps(to, _mm256_fmadd_ps(factor, sum, kept));
                 }
@@ -238,23 +320,26 @@ mod x86 {
         }
     }
 
-    /// Sums over `k` of the elements of `R` rows, which stand where `left` says, times a panel's.
+    /// Sums over `k` of the elements of `R` rows, which stand where `left` says, times those of a panel's halves.
     #[inline]
     #[target_feature(enable = "avx2,fma")]
-    unsafe fn sums<const R: usize>(
+    unsafe fn sums<const R: usize, const H: usize>(
         left: impl Fn(usize, usize) -> *const f32,
         panel: *const f32,
         k: usize,
-    ) -> [[__m256; 2]; R] {
+    ) -> [[__m256; H]; R] {
         const UNROLLED: usize = 4;
-        let mut sums = [[_mm256_setzero_ps(); 2]; R];
+        let mut sums = [[_mm256_setzero_ps(); H]; R];
         let mut step = |j: usize| unsafe {
-            let right =
-                [_mm256_loadu_ps(panel.add(j * COLUMNS)), _mm256_loadu_ps(panel.add(j * COLUMNS + 8))];
+            let mut right = [_mm256_setzero_ps(); H];
+            for (half, right) in right.iter_mut().enumerate() {
+                *right = _mm256_loadu_ps(panel.add(j * COLUMNS + half * HALF));
+            }
             for (i, sum) in sums.iter_mut().enumerate() {
                 let factor = _mm256_broadcast_ss(&*left(i, j));
-                sum[0] = _mm256_fmadd_ps(factor, right[0], sum[0]);
-                sum[1] = _mm256_fmadd_ps(factor, right[1], sum[1]);
+                for (sum, &right) in sum.iter_mut().zip(&right) {
+                    *sum = _mm256_fmadd_ps(factor, right, *sum);
+                }
             }
         };
         let whole = k - k % UNROLLED;
