@@ -111,12 +111,21 @@ pub fn small(
         return accumulate(left, right, [m, n, k], out, stride, keep, factor);
     }
     assert!(out.len() >= (m - 1) * stride + n && left.holds(m, k) && right.holds(k, n));
-    with_scratch(packed_len(n, k), |packed| {
+    let in_columns = left.row_stride == 1;
+    let columns_len = if in_columns { packed_columns_len(m, k) } else { 0 };
+    with_scratch(packed_len(n, k) + columns_len, |scratch| {
+        let (packed, columns) = scratch.split_at_mut(packed_len(n, k));
         packed.chunks_mut(COLUMNS * k).enumerate().for_each(|(p, panel)| pack_panel(right, p, n, panel));
-        let strides = [left.row_stride as usize, left.column_stride as usize];
+        if in_columns {
+            pack_columns(left, m, k, columns);
+        }
         #[cfg(target_arch = "x86_64")]
         unsafe {
-            let left = x86::Left { data: left.data.as_ptr(), ahead: strides[0], strides };
+            let strides = [left.row_stride as usize, left.column_stride as usize];
+            let left = match in_columns {
+                true => x86::Left { data: columns.as_ptr(), ahead: k, strides: [1, ROWS] },
+                false => x86::Left { data: left.data.as_ptr(), ahead: strides[0], strides },
+            };
             let out = x86::Target { out: out.as_mut_ptr(), stride, keep: keep != 0.0, factor };
             x86::multiply(left, Rows::InCache, packed.as_ptr(), [m, n, k], out)
         }
@@ -296,8 +305,6 @@ mod x86 {
         let sums: [[__m256; H]; R] = unsafe {
             if [down, across] == [1, ROWS] {
                 sums(|i, j| left.add(i + j * ROWS), panel, k)
-            } else if down == 1 {
-                sums(|i, j| left.add(i + j * across), panel, k)
             } else {
                 // The optimiser must not see how they are related: computing one address from the other in the inner
                 // loop was a quarter of its instructions.
