@@ -288,6 +288,7 @@ pub fn samples() -> Vec<Sample> {
         samples.push(sample(small, part, Some([1, 3, 5]), true));
         samples.push(sample(whole, part, Some([2, 3, 1]), true));
         samples.push(sample(whole, part, None, false));
+        samples.push(sample([1, 2, 9, 20, 1, 1], part, None, false));
         samples.push(sample([1, 2, 70, 150, 4, 5], part, None, false));
     }
     let plain = Attention { part: Part::Forward, scale: 1.0, bias: false, mask: true };

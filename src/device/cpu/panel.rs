@@ -56,7 +56,7 @@ fn pack_panel(right: &Matrix, p: usize, n: usize, panel: &mut [f32]) {
     let from = &right.data[p * COLUMNS * across..];
     let (places, _) = panel.as_chunks_mut::<COLUMNS>();
     if across == 1 {
-        let places = places.iter_mut().zip(from.chunks(down));
+        let places = places.iter_mut().enumerate().map(|(r, to)| (to, &from[r * down..]));
         match width {
             // Of a length that is known, a copy is two instructions.
             COLUMNS => places.for_each(|(to, row)| to.copy_from_slice(&row[..COLUMNS])),
@@ -85,8 +85,8 @@ pub fn packed_columns_len(m: usize, k: usize) -> usize {
 pub fn pack_columns(left: &Matrix, m: usize, k: usize, packed: &mut [f32]) {
     for (b, block) in packed.chunks_exact_mut(ROWS * k).enumerate() {
         let height = ROWS.min(m - b * ROWS);
-        let columns = left.data[b * ROWS..].chunks(left.column_stride as usize);
-        let places = block.chunks_exact_mut(ROWS).zip(columns);
+        let column = |j: usize| &left.data[b * ROWS + j * left.column_stride as usize..];
+        let places = block.chunks_exact_mut(ROWS).enumerate().map(|(j, to)| (to, column(j)));
         match height {
             ROWS => places.for_each(|(to, column)| to.copy_from_slice(&column[..ROWS])),
             _ => places.for_each(|(to, column)| {
