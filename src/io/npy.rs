@@ -302,7 +302,8 @@ pub fn read_npz(path: &Path) -> Result<BTreeMap<String, Array>> {
     Ok(arrays)
 }
 
-fn fault(path: &Path, place: &str, e: io::Error) -> Error {
+/// What went wrong with a file, or with `place` in it.
+pub(crate) fn fault(path: &Path, place: &str, e: io::Error) -> Error {
     match e.kind() {
         io::ErrorKind::UnexpectedEof => Error::malformed(path, place, "the file is cut short; copy it again"),
         io::ErrorKind::InvalidData => Error::malformed(path, place, e.to_string()),

@@ -310,6 +310,9 @@ fn what_cannot_be_compared_is_said_in_one_line() {
     std::fs::create_dir(at("empty")).unwrap();
     let text = run(&at("ASA.npy"), &at("empty"), &options()).err().unwrap();
     assert!(text.contains("holds no trajectories"), "{text}");
+    std::fs::write(at("short.npy"), [0u8; 7]).unwrap();
+    let text = run(&at("ASA.npy"), &at("short.npy"), &options()).err().unwrap();
+    assert!(text.contains("short.npy") && text.contains("cut short"), "{text}");
     std::fs::write(at("ASA.xtc"), [0u8; 12]).unwrap();
     assert!(run(&at("ASA.npy"), &at("ASA.xtc"), &options()).is_err());
 }

@@ -136,8 +136,8 @@ pub fn exponentials(s: &[f32], level: f32, p: &mut [f32]) -> f32 {
     each(s, p, |s| exp(s - level))
 }
 
-/// As [`exp`], for arguments that are not large and where multiplications and additions fuse: half the instructions.
-/// Relative error below 2e-7, zero below -87.
+/// As [`exp`], for arguments below 88 and where multiplications and additions fuse: half the instructions.
+/// Relative error below 1e-7, zero below -87.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 fn exp_below(x: f32) -> f32 {

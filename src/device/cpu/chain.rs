@@ -10,7 +10,7 @@ use crate::ops::row::Row;
 use crate::plan::{Chain, Load, Source};
 use crate::tensor::DType;
 
-/// Elements evaluated together: all slots of a chain fit a first-level cache.
+/// Least elements evaluated together: all slots of a long chain fit a first-level cache.
 const BLOCK: usize = 512;
 /// Elements of all slots of a short chain, whose blocks are the longer for it.
 const SLOTS: usize = 8 * BLOCK;

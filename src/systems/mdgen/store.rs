@@ -4,7 +4,7 @@
 use crate::error::{Error, Result};
 use crate::io::atomic::Pending;
 use crate::io::mrc::map;
-use crate::io::npy::read_header;
+use crate::io::npy;
 use crate::protein::residue::{ATOMS, Atoms, RESIDUES};
 use half::f16;
 use memmap2::Mmap;
@@ -49,10 +49,7 @@ impl Store {
         let bad = |why: String| Error::malformed(path, "", why);
         let map = map(path)?;
         let mut rest = &map[..];
-        let header = read_header(&mut rest).map_err(|e| match e.kind() {
-            std::io::ErrorKind::UnexpectedEof => bad("the file is cut short; copy it again".into()),
-            _ => bad(e.to_string()),
-        })?;
+        let header = npy::read_header(&mut rest).map_err(|e| npy::fault(path, "", e))?;
         let npyz::DType::Plain(kind) = header.dtype() else {
             return Err(bad(
                 "it holds a table, where a trajectory is an array [frames, residues, 14, 3]".into()

@@ -151,8 +151,7 @@ fn from_array(source: &Source, given: &Given) -> Result<Parts> {
 /// Residues of an array by its header; 0 where it has no such axis.
 fn residues_of(path: &Path) -> Result<usize> {
     let file = std::fs::File::open(path).map_err(|e| Error::os("open", path, e))?;
-    let header = npy::read_header(&mut std::io::BufReader::new(file))
-        .map_err(|e| Error::malformed(path, "", e.to_string()))?;
+    let header = npy::read_header(&mut std::io::BufReader::new(file)).map_err(|e| npy::fault(path, "", e))?;
     Ok(header.shape().get(1).map_or(0, |n| usize::try_from(*n).unwrap_or(0)))
 }
 
